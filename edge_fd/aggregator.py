@@ -1,0 +1,358 @@
+"""The aggregator of a run: frames in, frames out, and the fusion in between.
+
+Joins the rounds (when to do what), the method's server half (what) and the
+codecs (how it travels). Knows no socket and no clock: the MQTT server and the
+simulator drive it alike. When :attr:`Aggregator.job` is set, the driver
+answers its requests and calls :meth:`Aggregator.finish`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from broker import topics
+from broker.errors import FrameError, TopicError
+from broker.frame import Frame, check_origin, decode
+from devices.student import State
+from edge_fd import messages, rounds
+from edge_fd.admission import Expected, admit
+from edge_fd.codecs import Codec
+from edge_fd.desk import Desk, Job
+from edge_fd.knowledge import Exact, Fused, Knowledge, smallest_unsigned
+from edge_fd.messages import AggregatorState, Out, out
+from edge_fd.methods.base import Memory, Method, Round, Server
+from edge_fd.requests import Samples
+from edge_fd.rounds import Close, Plan, Rounds
+from edge_fd.streams import stream
+
+DAMAGED = frozenset({"crc", "truncated"})
+"""Reasons that another try may mend: no receipt, so that the device sends again."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The aggregator after fusing round ``round``: what a restart begins with."""
+
+    round: int
+    fused: Fused
+    state: State | None
+    memory: Memory
+
+
+class Keeper(Protocol):
+    """Where the aggregator's promises are kept; files for a server, memory in a simulation."""
+
+    def append(self, entry: rounds.Entry) -> None:
+        """Make a journal entry durable."""
+
+    def keep(self, outcome: Outcome) -> None:
+        """Make the outcome of a round durable."""
+
+
+class Watcher(Protocol):
+    """Who is told what happens, to write it down."""
+
+    def closed(self, close: Close, *, opened_s: float, now_s: float) -> None:
+        """A round has ended."""
+
+    def fused(self, outcome: Outcome) -> None:
+        """A round was fused."""
+
+    def answered(self, device: str, round: int, verdict: str) -> None:  # noqa: A002
+        """A device was sent a receipt."""
+
+    def measured(self, device: str, round: int, values: dict[str, float]) -> None:  # noqa: A002
+        """A device told its evaluation and timings."""
+
+
+class Aggregator:
+    """One run's aggregator.
+
+    ``desk`` is the server's student, None where the method or the scenario has
+    none; ``proxy`` the samples that the uploads are about, with at most
+    ``proxy_per_round`` of them asked about in a round (None: all).
+    """
+
+    def __init__(
+        self,
+        run: str,
+        method: Method,
+        plan: Plan,
+        *,
+        classes: int,
+        codec: Codec,
+        keeper: Keeper,
+        watcher: Watcher,
+        desk: Desk | None = None,
+        proxy: Samples | None = None,
+        proxy_per_round: int | None = None,
+        parameters: int | None = None,
+        epoch: int = 1,
+        history: Iterable[rounds.Entry] = (),
+        outcome: Outcome | None = None,
+    ) -> None:
+        self.job: Job[Fused] | None = None
+        self.refusals: Counter[str] = Counter()
+        """Frames that were refused, by reason."""
+        self.outcome = outcome or Outcome(0, Fused(), desk.student.initial if desk else None, {})
+        self._run, self._method, self._plan = run, method, plan
+        self._classes, self._codec, self._desk = classes, codec, desk
+        self._keeper, self._watcher = keeper, watcher
+        self._proxy, self._proxy_per_round = proxy, proxy_per_round
+        self._parameters, self._epoch = parameters, epoch
+        self._rounds = Rounds(plan, history)
+        self._job_round = 0
+        self._memory: Memory = {}
+        self._given: dict[str, int] = {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether all rounds are over."""
+        return self._rounds.status == "finished"
+
+    @property
+    def alive(self) -> tuple[str, ...]:
+        """Devices that are here."""
+        return self._rounds.alive
+
+    @property
+    def number(self) -> int:
+        """The current round."""
+        return self._rounds.number
+
+    @property
+    def next_tick_s(self) -> float:
+        """When :meth:`tick` has something to do."""
+        return self._rounds.next_tick_s
+
+    def start(self, now_s: float) -> list[Out]:
+        """Say that we are here, and begin or take up the rounds."""
+        said = self._state(online=True)
+        return [said, *self._do(self._rounds.start(now_s), now_s)]
+
+    def connected(self) -> list[Out]:
+        """The broker is back, perhaps empty: say again that we are here; devices answer."""
+        return [self._state(online=True)]
+
+    def goodbye(self) -> Out:
+        """The state that we leave behind, and our last will."""
+        return self._state(online=False)
+
+    def tick(self, now_s: float) -> list[Out]:
+        """Time has passed."""
+        return self._do(self._rounds.tick(now_s), now_s)
+
+    def receive(self, topic: str, payload: bytes, now_s: float) -> list[Out]:
+        """A message arrived; one that must be refused is answered, counted, and harms nothing."""
+        try:
+            where = topics.parse(topic)
+        except TopicError:
+            self.refusals["topic"] += 1
+            return []
+        try:
+            frame = decode(payload)
+            check_origin(frame, run=self._run, device=where.device)
+            return self._read(where, frame, payload, now_s)
+        except FrameError as error:
+            self.refusals[error.reason] += 1
+            if where.leaf != "knowledge" or error.reason in DAMAGED:
+                return []
+            if where.device not in self._plan.devices:
+                return []
+            verdict = rounds.Receipt(where.device, self.number, "refused", str(error))
+            return self._do([verdict], now_s)
+
+    def finish(self, now_s: float) -> list[Out]:
+        """The fusion is computed: keep its outcome, then go on."""
+        job = self.job
+        if job is None or job.request is not None or job.result is None:
+            raise RuntimeError(f"round {self._job_round} is not fused yet")
+        self.job = None
+        self.outcome = Outcome(self._job_round, job.result, job.state, self._memory)
+        self._keeper.keep(self.outcome)
+        self._watcher.fused(self.outcome)
+        return self._do(self._rounds.fused(self._job_round, now_s), now_s)
+
+    def indices(self, number: int) -> Exact | None:
+        """Return the proxy samples of round ``number``, in rising order; None for all."""
+        total = 0 if self._proxy is None else len(self._proxy)
+        count = self._proxy_per_round
+        if not self._method.needs_proxy or count is None or count >= total:
+            return None
+        rng = stream(self._plan.seed, "proxy", number)
+        return smallest_unsigned(np.sort(rng.choice(total, count, replace=False)))
+
+    def _read(self, where: topics.Topic, frame: Frame, payload: bytes, now_s: float) -> list[Out]:
+        name = where.device
+        if where.leaf == "birth":
+            return self._birth(name, messages.read_birth(frame), now_s)
+        if where.leaf == "death":
+            instance = messages.want(frame, "instance", bytes)
+            session = messages.want(frame, "session", int)
+            return self._do(self._rounds.death(name, instance, session, now_s), now_s)
+        if where.leaf == "metrics":
+            values = {key: messages.want(frame, key, float) for key in frame.meta}
+            self._watcher.measured(name, frame.round, values)
+            return []
+        if frame.method != self._method.name:
+            raise FrameError("method", f"method {frame.method!r}; this run's is {self._method.name!r}")
+        if frame.round == self.number:
+            admit(frame, self._expected(frame.round))
+        return self._do(self._rounds.offer(name, frame.round, payload, now_s), now_s)
+
+    def _birth(self, name: str, said: messages.Birth, now_s: float) -> list[Out]:
+        reason = self._objection(said)
+        if reason:
+            away = rounds.TurnAway(name, said.instance, said.session, reason)
+            return self._do([away], now_s)
+        self._given.pop(name, None)
+        return self._do(self._rounds.birth(name, said.instance, said.session, now_s), now_s)
+
+    def _objection(self, said: messages.Birth) -> str:
+        if said.method != self._method.fingerprint():
+            return (
+                f"this run's method is {self._method.name} with other settings or source;"
+                " export the bundle again from the scenario that is served"
+            )
+        if self._method.needs_training and said.capability != "train":
+            return f"{self._method.name} needs devices that train; this one can only infer"
+        if self._method.same_student and self._parameters not in (None, said.parameters):
+            return (
+                f"{self._method.name} needs one architecture: this run's student has"
+                f" {self._parameters} parameters, {said.student!r} has {said.parameters}"
+            )
+        return ""
+
+    def _expected(self, number: int) -> Expected:
+        indices = self.indices(number)
+        total = 0 if self._proxy is None else len(self._proxy)
+        return Expected(
+            self._method.kind,
+            self._classes,
+            samples=total if indices is None else len(indices),
+            parameters=self._parameters,
+        )
+
+    def _do(self, actions: list[rounds.Action], now_s: float) -> list[Out]:
+        outs: list[Out] = []
+        for action in actions:
+            if isinstance(action, rounds.Record):
+                self._keeper.append(action.entry)
+            elif isinstance(action, rounds.Announce):
+                outs += self._announce(action, now_s)
+            elif isinstance(action, rounds.Receipt):
+                self._watcher.answered(action.device, action.round, action.verdict)
+                outs.append(self._receipt(action))
+            elif isinstance(action, rounds.TurnAway):
+                outs.append(self._turn_away(action))
+            elif isinstance(action, Close):
+                self._watcher.closed(action, opened_s=self._rounds.opened_s, now_s=now_s)
+            elif isinstance(action, rounds.Fuse):
+                outs += self._fuse(action, now_s)
+            else:
+                outs += [*self._knowledge_for(action.devices), self._state(online=True)]
+        return outs
+
+    def _fuse(self, action: rounds.Fuse, now_s: float) -> list[Out]:
+        if self.outcome.round >= action.round:  # fused in an earlier life, not yet recorded
+            return self._do(self._rounds.fused(action.round, now_s), now_s)
+        expected = self._expected(action.round)
+        uploads = {
+            name: knowledge
+            for name, raw in action.contributions.items()
+            if (knowledge := admit(decode(raw), expected)) is not None
+        }
+        self._memory = dict(self.outcome.memory)
+        server = Server(self._classes, self._proxy, self._desk is not None, self._memory)
+        facts = Round(action.round, self.indices(action.round))
+        rng = stream(self._plan.seed, "server", action.round, "batches")
+        half = self._method.fuse(server, facts, uploads)
+        self._job_round = action.round
+        self.job = Job(half, self._desk, self.outcome.state, rng)
+        return []
+
+    def _announce(self, action: rounds.Announce, now_s: float) -> list[Out]:
+        outs = [] if action.reminder else self._knowledge_for(action.devices)
+        everyone = set(action.devices) == set(self._plan.devices)
+        for device in [""] if everyone else action.devices:
+            frame = messages.announce(
+                run=self._run,
+                round=action.round,
+                device=device,
+                after=self._rounds.after,
+                left_s=self._rounds.remaining_s(now_s),
+                indices=self.indices(action.round),
+            )
+            outs.append(out(self._topic(device, "round"), frame))
+        return outs
+
+    def _knowledge_for(self, devices: tuple[str, ...]) -> list[Out]:
+        """Current knowledge for those of ``devices`` (empty: all) that were not given it yet."""
+        number, fused = self._rounds.after, self.outcome.fused
+        names = devices or self._plan.devices
+        lacking = [name for name in names if self._given.get(name) != number and number > 0]
+        self._given.update(dict.fromkeys(lacking, number))
+        if not lacking:
+            return []
+        if not fused.each and len(lacking) == len(self._plan.devices):
+            return [self._piece(fused.shared, number, "")]
+        return [self._piece(fused.of(name), number, name) for name in lacking]
+
+    def _piece(self, knowledge: Knowledge | None, number: int, device: str) -> Out:
+        frame, values = messages.piece(
+            knowledge,
+            self._codec,
+            run=self._run,
+            round=number,
+            device=device,
+            method=self._method.name,
+        )
+        topic = self._topic(device, "knowledge")
+        return out(topic, frame, compress=self._codec.compress, paper_values=values)
+
+    def _receipt(self, action: rounds.Receipt) -> Out:
+        frame = messages.receipt(
+            run=self._run,
+            device=action.device,
+            round=action.round,
+            verdict=action.verdict,
+            reason=action.reason,
+        )
+        return out(self._topic(action.device, "receipt"), frame)
+
+    def _turn_away(self, action: rounds.TurnAway) -> Out:
+        frame = messages.refused(
+            run=self._run,
+            device=action.device,
+            instance=action.instance,
+            session=action.session,
+            reason=action.reason,
+        )
+        return out(self._topic(action.device, "refused"), frame)
+
+    def _state(self, *, online: bool) -> Out:
+        after = self._rounds.after if self.finished else None
+        said = AggregatorState(self._epoch, online, self._method.fingerprint(), after)
+        frame = messages.state(said, run=self._run, method=self._method.name)
+        made = out(topics.bcast(self._run, "state"), frame, retain=True)
+        return replace(made, round=max(1, self.number))
+
+    def _topic(self, device: str, leaf: str) -> str:
+        if device:
+            return topics.down(self._run, device, leaf)
+        return topics.bcast(self._run, leaf)
+
+
+class MemoryKeeper:
+    """Keeps nothing durable: the simulator's aggregator does not crash."""
+
+    def append(self, entry: rounds.Entry) -> None:
+        """Forget the entry."""
+
+    def keep(self, outcome: Outcome) -> None:
+        """Forget the outcome."""

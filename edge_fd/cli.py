@@ -1,0 +1,184 @@
+"""The command ``edge-fd``: one verb for each thing that a user does.
+
+Only argparse is imported here; each verb imports what it needs, so that a
+board runs ``edge-fd device`` with the base install. Every error that is the
+user's to mend is one line, with exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edge_fd import __version__
+from edge_fd.errors import EdgeFDError, MissingExtraError
+
+USAGE_STATUS = 2
+INTERRUPT_STATUS = 130
+
+Verb = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    options = _parser().parse_args(arguments)
+    options.command = shlex.join(["edge-fd", *arguments])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        return _verb(options.verb)(options)
+    except KeyboardInterrupt:
+        print("edge-fd: interrupted; what was written is kept", file=sys.stderr)  # noqa: T201
+        return INTERRUPT_STATUS
+    except Exception as error:
+        if not _is_told(error):
+            raise
+        text = " ".join(str(error).split())
+        print(f"edge-fd: error: {text}", file=sys.stderr)  # noqa: T201
+        return USAGE_STATUS
+
+
+def _is_told(error: Exception) -> bool:
+    """Whether an error is one that we raise on purpose, with a message for the user."""
+    from broker.errors import BrokerError, FrameError, TopicError
+    from devices.bundle import BundleError
+    from devices.student import TrainingDiverged
+
+    ours = (EdgeFDError, BrokerError, FrameError, TopicError, BundleError, TrainingDiverged)
+    return isinstance(error, ours)
+
+
+def _verb(name: str) -> Verb:
+    if name == "device":
+        from edge_fd.verbs.device import device
+
+        return device
+    try:
+        from edge_fd import verbs
+
+        return verbs.find(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("edge_fd"):
+            raise
+        raise MissingExtraError(error.name, "all") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edge-fd",
+        description="Federated distillation at the wireless edge: simulate it, run it, measure it.",
+    )
+    parser.add_argument("--version", action="version", version=f"edge-fd {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _demo(verbs)
+    _run(verbs)
+    _export(verbs)
+    _serve(verbs)
+    _device(verbs)
+    _report(verbs)
+    return parser
+
+
+def _add(verbs: argparse._SubParsersAction, name: str, text: str, example: str) -> argparse.ArgumentParser:  # type: ignore[type-arg]
+    return verbs.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _demo(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    parser = _add(
+        verbs,
+        "demo",
+        "Run a small deployment on this machine, simulate a larger one, compare methods.",
+        "edge-fd demo --out runs/demo",
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the demo")
+    parser.add_argument("--broker", default="auto", help="auto, mosquitto, amqtt or a URL")
+
+
+def _run(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    parser = _add(
+        verbs,
+        "run",
+        "Simulate a scenario: same methods, same bytes, modelled radio and time.",
+        "edge-fd run scenario.toml --devices 20 --method local,fd,fedmd,dsfl --seeds 3",
+    )
+    parser.add_argument("scenario", type=Path, help="scenario file (TOML)")
+    _common(parser)
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
+    parser.add_argument("--method", help="one or more methods, with commas between (default: the scenario's)")
+    parser.add_argument("--seeds", type=int, default=None, help="run this many seeds from the scenario's on")
+    parser.add_argument("--json", action="store_true", help="print the summaries as JSON lines")
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--devices", type=int, help="this many devices, each group in its share")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="replace a key of the scenario, for example rounds.count=5",
+    )  # fmt: skip
+
+
+def _export(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    parser = _add(
+        verbs,
+        "export",
+        "Write the bundles and data files that boards need.",
+        "edge-fd export scenario.toml --out kit",
+    )
+    parser.add_argument("scenario", type=Path, help="scenario file (TOML)")
+    _common(parser)
+    parser.add_argument("--method", help="a method instead of the scenario's")
+    parser.add_argument("--out", type=Path, default=Path("kit"), help="folder of the kit")
+
+
+def _serve(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    parser = _add(
+        verbs,
+        "serve",
+        "Run the aggregator, with a broker of its own or an external one.",
+        "edge-fd serve scenario.toml --out runs/live --broker mqtt://192.0.2.7:1883",
+    )
+    parser.add_argument("scenario", type=Path, help="scenario file (TOML)")
+    _common(parser)
+    parser.add_argument("--method", help="a method instead of the scenario's")
+    parser.add_argument("--out", type=Path, default=Path("runs/live"), help="run folder")
+    parser.add_argument("--bundles", type=Path, help="folder of exported bundles (KIT/bundles)")
+    parser.add_argument("--broker", default="auto", help="auto, mosquitto, amqtt or a URL")
+    parser.add_argument("--port", type=int, default=0, help="port of an own broker (default: a free one)")
+    parser.add_argument("--ca-file", help="CA certificate of an mqtts:// broker")
+
+
+def _device(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    parser = _add(
+        verbs,
+        "device",
+        "Take part in a run as a device: learn and predict with ONNX Runtime, publish over MQTT.",
+        "edge-fd device --bundle mlp.efdb --data board.npz --name pi-07 --broker mqtt://192.0.2.7:1883",
+    )
+    parser.add_argument("--bundle", type=Path, required=True, help="the student (.efdb)")
+    parser.add_argument("--data", type=Path, required=True, help="this device's samples (.npz)")
+    parser.add_argument("--name", required=True, help="name of this device in the run")
+    parser.add_argument("--broker", default="mqtt://localhost:1883", help="URL of the broker")
+    parser.add_argument("--run", help="name of the run (default: the bundle's)")
+    parser.add_argument("--state", type=Path, help="state folder (default: state/NAME)")
+    parser.add_argument("--ca-file", help="CA certificate of an mqtts:// broker")
+
+
+def _report(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+    parser = _add(
+        verbs,
+        "report",
+        "Compare runs: a table here, and one HTML file that opens offline.",
+        "edge-fd report runs/demo/* --out report.html",
+    )
+    parser.add_argument("runs", type=Path, nargs="+", help="run folders")
+    parser.add_argument("--out", type=Path, default=Path("report.html"), help="the HTML file")

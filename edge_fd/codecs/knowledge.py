@@ -1,0 +1,131 @@
+"""Knowledge to frame arrays and back, strict on the way in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from broker.frame import FrameError
+from edge_fd.codecs import quantise
+from edge_fd.errors import UnknownNameError
+from edge_fd.knowledge import VALUE_OF_KIND, Knowledge
+
+Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
+Meta: TypeAlias = dict[str, Any]
+
+DISTRIBUTIONS = frozenset({"probs", "label_table"})
+ROW_SUM_TOLERANCE = 1e-3
+ROUNDING = {np.dtype(np.float32): 0.0, np.dtype(np.float16): 2.0**-12, np.dtype(np.uint8): 1 / 510}
+"""Largest error of one probability in each form, so that rows may be off by that times classes."""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A named way to send the value of a piece of knowledge."""
+
+    name: str
+    form: Literal["float32", "float16", "uint8"]
+    compress: bool
+
+
+CODECS: Mapping[str, Codec] = {
+    form + tail: Codec(form + tail, form, bool(tail))
+    for form in ("float32", "float16", "uint8")
+    for tail in ("", "+zstd")
+}  # type: ignore[misc]
+
+
+def codec(name: str) -> Codec:
+    """Return the codec called ``name``; raise UnknownNameError with the nearest known."""
+    if name not in CODECS:
+        raise UnknownNameError("codec", name, CODECS)
+    return CODECS[name]
+
+
+def to_frame(knowledge: Knowledge, how: Codec) -> tuple[Arrays, Meta]:
+    """Return the arrays of a frame and what its meta must say."""
+    name = VALUE_OF_KIND[knowledge.kind]
+    value, meta = knowledge.value, {}
+    if how.form == "float16":
+        coded: npt.NDArray[Any] = _to_half(value)
+    elif how.form == "uint8" and knowledge.kind in DISTRIBUTIONS:
+        coded = quantise.to_unit(value)
+    elif how.form == "uint8":
+        coded, low, step = quantise.to_range(value)
+        meta = {"low": low, "step": step}
+    else:
+        coded = np.asarray(value, np.float32)
+    return {name: coded, **knowledge.exact}, meta
+
+
+def from_frame(kind: str, arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[str, Any]) -> Knowledge:
+    """Rebuild knowledge from a decoded frame.
+
+    Raises FrameError for a missing value, a dtype that no codec makes, a
+    missing range, and for probabilities that are negative or whose rows do not
+    sum to one. Rows of probabilities are divided by their sum.
+    """
+    name = VALUE_OF_KIND[kind]
+    if name not in arrays:
+        raise FrameError("key", f"a frame of kind {kind!r} needs the array {name!r}")
+    coded = arrays[name]
+    if coded.dtype not in ROUNDING:
+        raise FrameError(
+            "dtype", f"array {name!r} has dtype {coded.dtype}; float32, float16 or uint8 expected"
+        )
+    value = _value(kind, coded, meta)
+    if kind in DISTRIBUTIONS:
+        value = _normalised(kind, value, ROUNDING[coded.dtype])
+    exact = {key: array for key, array in arrays.items() if key != name}
+    for key, array in exact.items():
+        if array.dtype.kind not in "iu" or array.ndim != 1:
+            raise FrameError(
+                "dtype", f"array {key!r} must be one row of integers, got {array.dtype} {array.shape}"
+            )
+    return Knowledge(kind, value, exact)
+
+
+def _to_half(value: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
+    top = float(np.finfo(np.float16).max)
+    peak = float(np.abs(value).max(initial=0.0))
+    if peak > top:
+        raise FrameError(
+            "not_finite", f"float16 holds at most {top:g}, the value has {peak:g}; use float32"
+        )
+    return value.astype(np.float16)
+
+
+def _value(kind: str, coded: npt.NDArray[Any], meta: Mapping[str, Any]) -> npt.NDArray[np.float32]:
+    if coded.dtype != np.uint8:
+        return coded.astype(np.float32)
+    if kind in DISTRIBUTIONS:
+        return quantise.from_unit(coded)
+    low, step = meta.get("low"), meta.get("step")
+    if not all(isinstance(v, float) and math.isfinite(v) for v in (low, step)):
+        raise FrameError("key", f"uint8 {kind} need finite 'low' and 'step', got {low!r}, {step!r}")
+    value = quantise.from_range(coded, float(low), float(step))  # type: ignore[arg-type]
+    if not np.isfinite(value).all():
+        raise FrameError("not_finite", f"range {low!r} + 255 * {step!r} leaves float32")
+    return value
+
+
+def _normalised(kind: str, value: npt.NDArray[np.float32], rounding: float) -> npt.NDArray[np.float32]:
+    if value.ndim != 2:  # noqa: PLR2004
+        raise FrameError("shape", f"{kind} must have rows and columns, got shape {value.shape}")
+    if (value < 0).any():
+        raise FrameError("range", f"{kind} hold a negative probability {float(value.min()):g}")
+    sums = value.astype(np.float64).sum(-1)
+    wrong = np.abs(sums - 1) > ROW_SUM_TOLERANCE + value.shape[1] * rounding
+    if kind == "label_table":
+        wrong &= sums != 0
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise FrameError("range", f"row {row} of {kind} sums to {sums[row]:.6g} instead of 1")
+    if rounding == 0.0:
+        return value
+    return (value / np.where(sums == 0, 1.0, sums)[:, None]).astype(np.float32)

@@ -1,0 +1,201 @@
+"""From a torch module and a method's losses to a bundle on disk."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import torch
+
+from devices.bundle import (
+    Bundle,
+    LossSignature,
+    TrainingDefaults,
+    read_bundle,
+    write_bundle,
+)
+from devices.preprocess import Preprocess
+from edge_fd.errors import UsageError
+from edge_fd.export.emit import OPSET
+from edge_fd.export.golden import check_parity, golden_batches
+from edge_fd.export.step import flatten, inference_graph, training_graph, unflatten
+from edge_fd.losses import Loss
+from edge_fd.students.cost import count
+
+Module = Any
+
+_LOSS_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_RESERVED = {"theta", "opt", "x", "lr", "momentum"}
+_PLAIN = (bool, int, float, str, type(None))
+
+_traced: dict[Hashable, bytes] = {}  # a fleet of one student is traced once in a process
+
+
+def export_bundle(
+    path: str | Path,
+    student: str,
+    losses: Mapping[str, Loss],
+    *,
+    module: Module,
+    input_shape: tuple[int, ...],
+    classes: int,
+    preprocess: Preprocess,
+    method: Mapping[str, Any],
+    lr: float,
+    momentum: float,
+    batch: int,
+    capability: Literal["train", "infer"] = "train",
+    theta: npt.NDArray[np.float32] | None = None,
+) -> Bundle:
+    """Write the bundle of ``module`` to ``path`` and return it as read back.
+
+    ``losses`` are the method's, by name; ``method`` is kept as it is, plain
+    values only. ``lr``, ``momentum`` and ``batch`` are the defaults of
+    training. ``theta`` (parameters,) float32 replaces the module's weights;
+    ``module`` itself is not changed. With ``capability="infer"`` the bundle
+    holds no training graph. Raises UsageError for a module or loss that cannot
+    be exported, and ExportError where ONNX Runtime and torch disagree.
+    """
+    training = _training(student, lr, momentum, batch)
+    module = _own_copy(student, module, theta)
+    trained = {name: losses[name] for name in sorted(losses)} if capability == "train" else {}
+    for name, loss in trained.items():
+        _check_loss(name, loss)
+    graphs = {
+        name: _graph(
+            _key(module, loss, input_shape, classes),
+            f"student {student!r}, loss {name!r}",
+            partial(training_graph, module, loss, input_shape=input_shape, classes=classes),
+        )
+        for name, loss in trained.items()
+    }
+    bundle = Bundle(
+        student=student,
+        classes=classes,
+        input_shape=tuple(int(size) for size in input_shape),
+        preprocess=preprocess,
+        macs=count(module, input_shape).macs,
+        training=training,
+        method=method,
+        capability=capability,
+        opset=OPSET,
+        versions=_versions(),
+        theta=flatten(module).numpy(),
+        infer_graph=_graph(
+            _key(module, None, input_shape, classes),
+            f"student {student!r}",
+            partial(inference_graph, module, input_shape=input_shape),
+        ),
+        losses={name: LossSignature(x.rows, x.tables, x.scalars) for name, x in trained.items()},
+        train_graphs=graphs,
+        golden=golden_batches(
+            module, trained, input_shape=input_shape, classes=classes, training=training
+        ),
+    )
+    check_parity(bundle, module, trained)
+    return read_bundle(write_bundle(path, bundle))
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "torch": str(torch.__version__),
+        "onnx": str(onnx.__version__),
+        "onnxruntime": str(onnxruntime.__version__),
+        "numpy": str(np.__version__),
+    }
+
+
+def _training(student: str, lr: float, momentum: float, batch: int) -> TrainingDefaults:
+    if not (0 < lr < float("inf")) or not 0 <= momentum < 1 or batch < 1:
+        raise UsageError(
+            f"student {student!r}: lr {lr} must be above 0, momentum {momentum} in [0, 1),"
+            f" batch {batch} at least 1"
+        )
+    return TrainingDefaults(float(lr), float(momentum), int(batch))
+
+
+def _own_copy(student: str, module: Module, theta: npt.NDArray[np.float32] | None) -> Module:
+    """A copy in training mode with the weights ``theta``; refuses what cannot be exported."""
+    for name, layer in module.named_modules():
+        kind = type(layer).__name__
+        if any(True for _ in layer.buffers(recurse=False)):
+            raise UsageError(
+                f"student {student!r}: layer {name!r} ({kind}) keeps buffers, which a device cannot"
+                " train yet; leave it out"
+            )
+        if isinstance(layer, torch.nn.modules.dropout._DropoutNd) and layer.p > 0:  # noqa: SLF001
+            raise UsageError(
+                f"student {student!r}: layer {name!r} ({kind}) is random, which a device cannot"
+                " train; leave it out or set p=0"
+            )
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad or parameter.dtype != torch.float32:
+            raise UsageError(
+                f"student {student!r}: parameter {name!r} is frozen or {parameter.dtype}; all must"
+                " be trainable float32"
+            )
+    module = copy.deepcopy(module).train()
+    if theta is not None:
+        size = sum(p.numel() for p in module.parameters())
+        if theta.shape != (size,) or not np.isfinite(theta).all():
+            raise UsageError(
+                f"student {student!r}: theta {theta.shape} must be {size} finite numbers"
+            )
+        parts = unflatten(module, torch.tensor(theta, dtype=torch.float32))
+        with torch.no_grad():
+            for name, parameter in module.named_parameters():
+                parameter.copy_(parts[name])
+    return module
+
+
+def _check_loss(name: str, loss: Loss) -> None:
+    inputs = loss.rows + loss.tables + loss.scalars
+    clash = sorted(_RESERVED.intersection(inputs)) or sorted(
+        {key for key in inputs if inputs.count(key) > 1 or not key.isidentifier()}
+    )
+    if not _LOSS_NAME.fullmatch(name) or clash:
+        raise UsageError(
+            f"loss {name!r} with inputs {inputs}: names must be plain identifiers, each once, and"
+            f" none of {sorted(_RESERVED)}"
+        )
+
+
+def _graph(key: Hashable | None, where: str, make: Callable[[], bytes]) -> bytes:
+    """Make a graph, or take that of an equal student traced before; errors say ``where``."""
+    if key is not None and key in _traced:
+        return _traced[key]
+    try:
+        graph = make()
+    except (UsageError, RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise UsageError(f"{where}: {error}") from error
+    if key is not None:
+        _traced[key] = graph
+    return graph
+
+
+def _key(
+    module: Module, loss: Loss | None, input_shape: tuple[int, ...], classes: int
+) -> Hashable | None:
+    """What decides a graph, or None where that cannot be told.
+
+    Weights do not: they are an input. The loss counts by its function object,
+    since functions of equal source may hold different settings.
+    """
+    layers = []
+    for name, layer in module.named_modules():
+        own = {k: v for k, v in vars(layer).items() if not k.startswith("_")}
+        known = type(layer).__module__.startswith("torch.nn.")
+        if not known and not all(isinstance(value, _PLAIN) for value in own.values()):
+            return None
+        settings = layer.extra_repr() if known else tuple(sorted(own.items()))
+        layers.append((name, type(layer), settings))
+    shapes = tuple((name, tuple(p.shape)) for name, p in module.named_parameters())
+    return (tuple(layers), shapes, loss, input_shape, classes)

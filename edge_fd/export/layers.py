@@ -1,0 +1,78 @@
+"""Layers in ONNX: convolution, max pooling, padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from edge_fd.errors import UsageError
+from edge_fd.export.emit import Graph, Table, fake
+
+aten: Any = torch.ops.aten
+
+OPERATORS = Table()
+
+_POOL_DEFAULTS: list[Any] = [[], [0, 0], [1, 1], False]
+
+
+@OPERATORS.of(aten.convolution.default)
+def _convolution(graph: Graph, _node: Any, *arguments: Any) -> str:
+    x, weight, bias, stride, padding, dilation, transposed, output_padding, groups = arguments
+    inputs = [graph.same(value) for value in (x, weight, bias) if value is not None]
+    attributes = {
+        "strides": list(stride),
+        "pads": list(padding) * 2,
+        "dilations": list(dilation),
+        "group": groups,
+    }
+    if transposed:
+        return graph.op("ConvTranspose", *inputs, output_padding=list(output_padding), **attributes)
+    return graph.op("Conv", *inputs, **attributes)
+
+
+@OPERATORS.of(aten.max_pool2d_with_indices.default)
+def _max_pool(graph: Graph, node: Any, x: Any, kernel: Any, *settings: Any) -> list[str]:
+    backward = aten.max_pool2d_with_indices_backward.default
+    for item in node.users:
+        if item.args[1] == 1 and any(user.target is not backward for user in item.users):
+            # ONNX counts them over the whole tensor, torch over one plane.
+            raise UsageError("the indices of max pooling cannot be exported; use its values only")
+    stride, padding, dilation, ceil_mode = [*settings, *_POOL_DEFAULTS[len(settings) :]]
+    names = graph.ops(
+        "MaxPool",
+        graph.same(x),
+        outputs=2,
+        kernel_shape=_pair(kernel),
+        strides=_pair(stride or kernel),
+        pads=_pair(padding) * 2,
+        dilations=_pair(dilation),
+        ceil_mode=int(ceil_mode),
+    )
+    return list(names)
+
+
+def _pair(values: Sequence[int]) -> list[int]:
+    return list(values) * 2 if len(values) == 1 else list(values)
+
+
+@OPERATORS.of(aten.max_pool2d_with_indices_backward.default)
+def _max_pool_backward(graph: Graph, _node: Any, grad: Any, x: Any, *arguments: Any) -> str:
+    """Add each gradient to the entry that won; windows may overlap."""
+    indices = graph.op("Reshape", graph.same(arguments[-1]), graph.ints(-1))
+    size = graph.op("Reshape", graph.op("Size", graph.same(x)), graph.ints(1))
+    zeros = graph.op("Expand", graph.constant(0.0), size)
+    flat = graph.op("Reshape", graph.same(grad), graph.ints(-1))
+    spread = graph.op("ScatterElements", zeros, indices, flat, axis=0, reduction="add")
+    return graph.op("Reshape", spread, graph.op("Shape", graph.same(x)))
+
+
+@OPERATORS.of(aten.constant_pad_nd.default)
+def _pad(graph: Graph, node: Any, x: Any, pad: Sequence[int], value: float = 0.0) -> str:
+    rank = fake(x).dim()
+    before, after = [0] * rank, [0] * rank
+    for i in range(len(pad) // 2):
+        before[rank - 1 - i], after[rank - 1 - i] = pad[2 * i], pad[2 * i + 1]
+    fill = graph.tensor(value, fake(node).dtype)
+    return graph.op("Pad", graph.same(x), graph.ints(*before, *after), fill)

@@ -1,0 +1,25 @@
+"""The byte ledger: what one message costs on the link of its device, split by cause."""
+
+from __future__ import annotations
+
+from broker.frame import sizes
+from broker.overhead import puback_bytes, publish_bytes, tcp_ip_bytes
+from edge_fd.records import Bytes
+
+
+def message_bytes(topic: str, frame: bytes, *, paper_values: int = 0) -> Bytes:
+    """Return the bytes of one QoS 1 message between a device and its broker.
+
+    Payload and envelope are counted in the frame itself, MQTT is exact by the
+    packet formats (PUBLISH and its PUBACK), TCP/IP is the first-order estimate
+    of :mod:`broker.overhead`.
+    """
+    split = sizes(frame)
+    publish = publish_bytes(topic, len(frame))
+    return Bytes(
+        payload=split.payload,
+        envelope=split.envelope,
+        mqtt=publish - len(frame) + puback_bytes(),
+        tcp_ip=tcp_ip_bytes(publish) + tcp_ip_bytes(puback_bytes()),
+        paper_values=paper_values,
+    )

@@ -1,0 +1,198 @@
+"""What our frames say: one function to make and one to read each message.
+
+``docs/protocol.md`` lists the same keys for writers of other clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from broker import topics
+from broker.errors import FrameError
+from broker.frame import Frame, encode
+from edge_fd.codecs import Codec, from_frame, to_frame
+from edge_fd.knowledge import VALUE_OF_KIND, Exact, Knowledge
+from edge_fd.ledger import message_bytes
+from edge_fd.records import Bytes
+
+
+@dataclass(frozen=True)
+class Out:
+    """A message to be published.
+
+    ``cost`` is what it costs on a device's link, None for evaluation, which is
+    not charged. ``round`` is the round to which it is charged.
+    """
+
+    topic: str
+    payload: bytes
+    round: int
+    cost: Bytes | None
+    retain: bool = False
+
+    @property
+    def device(self) -> str:
+        """Whose link it crosses; empty for a broadcast."""
+        return topics.parse(self.topic).device
+
+
+@dataclass(frozen=True)
+class Birth:
+    """A device's first words in a session."""
+
+    instance: bytes
+    session: int
+    capability: str
+    student: str
+    parameters: int
+    method: bytes
+
+
+@dataclass(frozen=True)
+class AggregatorState:
+    """The aggregator's retained state."""
+
+    epoch: int
+    online: bool
+    method: bytes
+    finished_after: int | None
+
+
+def out(
+    topic: str,
+    frame: Frame,
+    *,
+    compress: bool = False,
+    retain: bool = False,
+    charged: bool = True,
+    paper_values: int = 0,
+) -> Out:
+    """Encode ``frame`` for ``topic`` and say what it costs."""
+    payload = encode(frame, compress=compress)
+    cost = message_bytes(topic, payload, paper_values=paper_values) if charged else None
+    return Out(topic, payload, frame.round, cost, retain)
+
+
+def piece(
+    knowledge: Knowledge | None, codec: Codec, *, run: str, round: int, device: str, method: str  # noqa: A002
+) -> tuple[Frame, int]:
+    """Frame a piece of knowledge (None: an upload without any); also its paper values."""
+    facts = {"run": run, "round": round, "device": device, "method": method}
+    if knowledge is None:
+        return Frame("done", **facts), 0  # type: ignore[arg-type]
+    arrays, meta = to_frame(knowledge, codec)
+    frame = Frame(knowledge.kind, arrays=arrays, meta=meta, **facts)  # type: ignore[arg-type]
+    return frame, knowledge.paper_values
+
+
+def read_piece(frame: Frame) -> Knowledge | None:
+    """Undo :func:`piece`; raise FrameError for a kind that is no knowledge."""
+    if frame.kind == "done":
+        return None
+    if frame.kind not in VALUE_OF_KIND:
+        raise FrameError("kind", f"a frame of kind {frame.kind!r} holds no knowledge")
+    return from_frame(frame.kind, frame.arrays, frame.meta)
+
+
+def announce(
+    *, run: str, round: int, device: str, after: int, left_s: float, indices: Exact | None  # noqa: A002
+) -> Frame:
+    """A round is open: what it builds on, how long it stays open, which proxy samples."""
+    arrays = {} if indices is None else {"indices": indices}
+    meta = {"after": after, "left_s": round_seconds(left_s)}
+    return Frame("announce", run=run, round=round, device=device, arrays=arrays, meta=meta)
+
+
+def read_announce(frame: Frame) -> tuple[int, float, Exact | None]:
+    """Return after, seconds left and indices of an announcement."""
+    indices = frame.arrays.get("indices")
+    if indices is not None and (indices.dtype.kind != "u" or indices.ndim != 1):
+        raise FrameError("dtype", f"indices must be one row of unsigned integers, got {indices.dtype}")
+    return want(frame, "after", int), want(frame, "left_s", float), indices
+
+
+def birth(said: Birth, *, run: str, device: str) -> Frame:
+    """A device is here."""
+    meta = {
+        "instance": said.instance,
+        "session": said.session,
+        "capability": said.capability,
+        "student": said.student,
+        "parameters": said.parameters,
+        "method": said.method,
+    }
+    return Frame("birth", run=run, device=device, meta=meta)
+
+
+def read_birth(frame: Frame) -> Birth:
+    """Undo :func:`birth`."""
+    capability = want(frame, "capability", str)
+    if capability not in ("train", "infer"):
+        raise FrameError("range", f"capability {capability!r}; known: train, infer")
+    return Birth(
+        want(frame, "instance", bytes),
+        want(frame, "session", int),
+        capability,
+        want(frame, "student", str),
+        want(frame, "parameters", int),
+        want(frame, "method", bytes),
+    )
+
+
+def death(*, run: str, device: str, instance: bytes, session: int) -> Frame:
+    """A device is gone: its last will, or its good-bye."""
+    meta = {"instance": instance, "session": session}
+    return Frame("death", run=run, device=device, meta=meta)
+
+
+def refused(*, run: str, device: str, instance: bytes, session: int, reason: str) -> Frame:
+    """One incarnation of a device is turned away."""
+    meta = {"instance": instance, "session": session, "reason": reason}
+    return Frame("refused", run=run, device=device, meta=meta)
+
+
+def receipt(*, run: str, device: str, round: int, verdict: str, reason: str) -> Frame:  # noqa: A002
+    """The answer to an upload."""
+    meta = {"verdict": verdict, "reason": reason} if reason else {"verdict": verdict}
+    return Frame("receipt", run=run, device=device, round=round, meta=meta)
+
+
+def state(said: AggregatorState, *, run: str, method: str) -> Frame:
+    """The aggregator's state, retained."""
+    meta: dict[str, Any] = {"epoch": said.epoch, "online": said.online, "method": said.method}
+    if said.finished_after is not None:
+        meta["finished_after"] = said.finished_after
+    return Frame("state", run=run, method=method, meta=meta)
+
+
+def read_state(frame: Frame) -> AggregatorState:
+    """Undo :func:`state`."""
+    after = frame.meta.get("finished_after")
+    return AggregatorState(
+        want(frame, "epoch", int),
+        want(frame, "online", bool),
+        want(frame, "method", bytes),
+        None if after is None else want(frame, "finished_after", int),
+    )
+
+
+def metrics(values: Mapping[str, float], *, run: str, round: int, device: str) -> Frame:  # noqa: A002
+    """Evaluation and timings of a device; never charged."""
+    return Frame("metrics", run=run, round=round, device=device, meta=dict(values))
+
+
+def want(frame: Frame, key: str, kind: type[Any]) -> Any:
+    """Return a value of the frame's meta; raise FrameError unless it is there and of ``kind``."""
+    value = frame.meta.get(key)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise FrameError("key", f"{frame.kind}: {key!r} must be {kind.__name__}, got {value!r}")
+    return value
+
+
+def round_seconds(seconds: float) -> float:
+    """Seconds to the millisecond, in the shortest form."""
+    return round(seconds, 3)

@@ -1,0 +1,75 @@
+"""FedMD: logits on public data travel (Li & Wang 2019, arXiv 1910.03581, algorithm 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar
+
+import numpy as np
+
+from edge_fd.knowledge import Fused, Knowledge
+from edge_fd.losses import CROSS_ENTROPY, MEAN_ABSOLUTE_ERROR, Loss
+from edge_fd.methods.base import (
+    Device,
+    DeviceHalf,
+    Method,
+    Round,
+    Server,
+    ServerHalf,
+    mean,
+    setting,
+)
+from edge_fd.methods.local import train_privately
+from edge_fd.methods.proxy import chosen, with_indices
+from edge_fd.requests import Predict, Train, one_hot
+
+
+@dataclass(frozen=True)
+class FedMD(Method):
+    """Agree on the logits of public samples, digest the consensus, revisit private data.
+
+    Logits are raw (before softmax) and the digest loss is their mean absolute
+    error, as in the authors' code. Before the first round every device learns
+    the labelled public set for ``transfer_epochs``; 0 leaves that out, and then
+    the public set needs no labels and FedMD sees no more of them than DS-FL.
+    """
+
+    name: ClassVar[str] = "fedmd"
+    paper: ClassVar[str] = "Li & Wang 2019, arXiv 1910.03581"
+    kind: ClassVar[str | None] = "logits"
+    losses: ClassVar[Mapping[str, Loss]] = MappingProxyType(
+        {"local": CROSS_ENTROPY, "digest": MEAN_ABSOLUTE_ERROR}
+    )
+    needs_proxy: ClassVar[bool] = True
+
+    transfer_epochs: int = setting(5, least=0)
+    digest_epochs: int = setting(1, least=1)
+    local_epochs: int = setting(1, least=1)
+
+    @property
+    def needs_proxy_labels(self) -> bool:
+        """The transfer phase learns the labels of the public set."""
+        return self.transfer_epochs > 0
+
+    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:  # noqa: A002
+        """Digest the last consensus (or transfer at first), revisit, publish logits."""
+        proxy = device.proxy
+        if device.capability == "train":
+            if knowledge is not None:
+                samples = chosen(proxy, knowledge.indices)
+                target = {"target": knowledge.value}
+                yield Train("digest", samples, target, epochs=self.digest_epochs)
+            elif self.transfer_epochs and round.number == 1:
+                y = {"y": one_hot(proxy.y, device.classes)}
+                yield Train("local", proxy, y, epochs=self.transfer_epochs)
+            yield from train_privately(device, self.local_epochs)
+        logits = yield Predict(chosen(proxy, round.indices), output="logits")
+        return Knowledge("logits", logits)
+
+    def fuse(self, server: Server, round: Round, uploads: Mapping[str, Knowledge]) -> ServerHalf:  # noqa: A002, ARG002
+        """Plain mean of the logits over the devices."""
+        consensus = mean([upload.value for upload in uploads.values()]).astype(np.float32)
+        return Fused(shared=with_indices(Knowledge("logits", consensus), round))
+        yield

@@ -1,0 +1,290 @@
+"""A scenario: one TOML file that says everything about a run.
+
+The same file drives the simulation and the deployment. Every section is a
+model whose fields carry their unit in the name, a range and a default; every
+error names the key, the value and the remedy.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge_fd.errors import UsageError, nearest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover - the same library under its older name
+    import tomli as tomllib
+
+
+class Section(BaseModel):
+    """Base of the sections: unknown keys are errors, values are not coerced from text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSection(Section):
+    """Which data, and how much of it is set apart."""
+
+    name: str = "digits"
+    path: str | None = None
+    proxy: int = Field(400, ge=0)
+    """Samples held out as the proxy set."""
+    proxy_per_round: int | None = Field(None, ge=1)
+    """Proxy samples asked about in one round; None: all."""
+    test: int | None = Field(None, ge=1)
+    """Test samples used; None: all."""
+
+
+class SplitSection(Section):
+    """Who holds which private samples."""
+
+    kind: Literal["iid", "dirichlet", "group"] = "dirichlet"
+    alpha: float = Field(0.5, gt=0)
+    min_per_device: int = Field(10, ge=1)
+    max_per_device: int | None = Field(None, ge=1)
+
+
+class TrainingSection(Section):
+    """How students train where a method does not say otherwise."""
+
+    lr: float = Field(0.05, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    batch: int = Field(32, ge=1)
+
+
+class MethodSection(Section):
+    """Which method, with settings of its own in ``[method.NAME]`` tables."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str = "fd"
+
+    def settings(self, name: str) -> dict[str, Any]:
+        """Return the settings of method ``name``."""
+        return dict((self.model_extra or {}).get(name, {}))
+
+
+class RoundsSection(Section):
+    """How many rounds, and when one ends."""
+
+    count: int = Field(10, ge=1)
+    deadline_s: float = Field(300.0, gt=0)
+    quorum: float = Field(1.0, gt=0, le=1)
+    """Share of the participants without whom a round fails."""
+    participation: float = Field(1.0, gt=0, le=1)
+    """Share of the devices asked in a round."""
+    join_s: float = Field(60.0, gt=0)
+    """How long the first round waits for devices to appear."""
+    remind_s: float = Field(30.0, gt=0)
+    """When silent participants are reminded."""
+    resend_s: float = Field(10.0, gt=0)
+    """When a device sends an unanswered upload again."""
+    evaluate_every: int = Field(1, ge=1)
+
+
+class DevicesSection(Section):
+    """A group of equal devices."""
+
+    count: int = Field(ge=1)
+    student: str
+    name: str | None = None
+    """Prefix of their names; None: after the student."""
+    capability: Literal["train", "infer"] = "train"
+    profile: str | None = "pi4"
+    factory_epochs: int = Field(0, ge=0)
+    """Epochs on their own data before deployment: how an infer-only device knows anything."""
+
+
+class ServerSection(Section):
+    """The aggregator's own student, for methods that train one; None: no student."""
+
+    student: str | None = None
+
+
+class TransportSection(Section):
+    """How knowledge travels."""
+
+    codec: str = "float32"
+
+
+class ChannelSection(Section):
+    """The radio of the simulation. Keys beside ``model`` go to ``FdmaParameters``."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    model: Literal["ideal", "fdma"] = "fdma"
+    min_m: float = Field(2.0, gt=0)
+    max_m: float = Field(50.0, gt=0)
+    radio: Literal["wifi_nic", "esp32"] = "wifi_nic"
+
+
+class DropoutSection(Section):
+    """Mean up and down times; None: never down. A device that is down loses its round."""
+
+    link_up_s: float | None = Field(None, gt=0)
+    link_down_s: float | None = Field(None, gt=0)
+    device_up_s: float | None = Field(None, gt=0)
+    device_down_s: float | None = Field(None, gt=0)
+    battery_j: float | None = Field(None, gt=0)
+
+
+class Scenario(Section):
+    """The whole file."""
+
+    name: str = "run"
+    seed: int = Field(0, ge=0)
+    data: DataSection = DataSection()
+    split: SplitSection = SplitSection()
+    training: TrainingSection = TrainingSection()
+    method: MethodSection = MethodSection()
+    rounds: RoundsSection = RoundsSection()
+    devices: tuple[DevicesSection, ...]
+    server: ServerSection = ServerSection()
+    transport: TransportSection = TransportSection()
+    channel: ChannelSection = ChannelSection()
+    dropout: DropoutSection = DropoutSection()
+
+    @classmethod
+    def load(cls, path: str | Path) -> Scenario:
+        """Read a TOML file; raise UsageError with file, key, value and remedy."""
+        return cls.parse(load_tree(path), where=str(path))
+
+    @classmethod
+    def parse(cls, tree: Mapping[str, Any], *, where: str = "scenario") -> Scenario:
+        """Validate a tree of plain values; raise UsageError as :meth:`load` does."""
+        try:
+            scenario = cls.model_validate(tree)
+        except ValidationError as error:
+            raise UsageError(f"{where}: {_explain(error, cls)}") from None
+        scenario._check_rest(where)
+        return scenario
+
+    def with_devices(self, total: int) -> Scenario:
+        """Return the scenario with ``total`` devices, each group in its share, at least one each."""
+        counts = _shares([group.count for group in self.devices], total)
+        groups = [
+            group.model_copy(update={"count": count})
+            for group, count in zip(self.devices, counts, strict=True)
+        ]
+        return self.model_copy(update={"devices": tuple(groups)})
+
+    def device_names(self) -> dict[str, DevicesSection]:
+        """Return the names of all devices in order, each with its group."""
+        names: dict[str, DevicesSection] = {}
+        for group in self.devices:
+            prefix = group.name or group.student.rsplit(":", 1)[-1].replace("_", "-").lower()
+            numbers = (f"{prefix}-{i:02d}" for i in range(10**6))
+            fresh = (name for name in numbers if name not in names)
+            names.update({next(fresh): group for _ in range(group.count)})
+        return names
+
+    def to_toml(self) -> str:
+        """Return the resolved scenario as TOML: what a run folder keeps."""
+        return _toml(self.model_dump(exclude_none=True))
+
+    def _check_rest(self, where: str) -> None:
+        if not self.devices:
+            raise UsageError(f"{where}: 'devices' is empty; add a [[devices]] table")
+        pairs = (("link_up_s", "link_down_s"), ("device_up_s", "device_down_s"))
+        for up, down in pairs:
+            if (getattr(self.dropout, up) is None) != (getattr(self.dropout, down) is None):
+                raise UsageError(f"{where}: dropout.{up} and dropout.{down} go together; give both")
+        for name, settings in (self.method.model_extra or {}).items():
+            if not isinstance(settings, dict):
+                raise UsageError(
+                    f"{where}: method.{name} = {settings!r} is no setting of [method];"
+                    f" settings stand in a table of the method, [method.{self.method.name}]"
+                )
+
+
+def load_tree(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file as plain values; raise UsageError with the remedy."""
+    path = Path(path)
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"scenario {path}: {reason}; give the path of a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"scenario {path} is no TOML: {error}") from None
+
+
+def parse_value(text: str) -> Any:
+    """Read one TOML value; text that is none stands for itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _shares(counts: list[int], total: int) -> list[int]:
+    if total < len(counts):
+        raise UsageError(
+            f"devices = {total} is fewer than the {len(counts)} groups of devices;"
+            f" give at least {len(counts)}"
+        )
+    spare = total - len(counts)
+    exact = [spare * count / sum(counts) for count in counts]
+    shares = [math.floor(share) for share in exact]
+    by_rest = sorted(range(len(counts)), key=lambda i: (shares[i] - exact[i], i))
+    for i in by_rest[: spare - sum(shares)]:
+        shares[i] += 1
+    return [1 + share for share in shares]
+
+
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _keys_at(model, first["loc"][:-1])
+        return f"unknown key {path!r}{nearest(str(first['loc'][-1]), known)}"
+    if first["type"] == "missing":
+        return f"{path!r} is missing; add it"
+    message = first["msg"].replace("Input should", "it should")
+    return f"{path} = {first['input']!r}: {message}"
+
+
+def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    for part in path:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        inner = getattr(annotation, "__args__", (annotation,))[0]
+        model = inner if isinstance(inner, type) else model
+    return list(model.model_fields)
+
+
+def _toml(tree: Mapping[str, Any], path: str = "") -> str:
+    plain = {k: v for k, v in tree.items() if not isinstance(v, dict) and not _is_tables(v)}
+    lines = [f"{key} = {_toml_value(value)}" for key, value in plain.items()]
+    text = "\n".join(lines) + ("\n" if lines else "")
+    for key, value in tree.items():
+        name = f"{path}.{key}" if path else key
+        if isinstance(value, dict):
+            body = _toml(value, name)
+            text += f"\n[{name}]\n{body}" if body else ""
+        elif _is_tables(value):
+            text += "".join(f"\n[[{name}]]\n{_toml(item, name)}" for item in value)
+    return text
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], dict)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        return f'"{escaped}"'
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml_value(item) for item in value)}]"
+    if isinstance(value, float) and math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return repr(value)

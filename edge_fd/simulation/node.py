@@ -1,0 +1,200 @@
+"""One simulated device: its computing, its ups and downs, its energy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+import channel_sim
+import simpy
+from devices.profile import DeviceProfile
+from edge_fd.desk import Desk, Work
+from edge_fd.kit import Kit, KitDevice
+from edge_fd.messages import Out
+from edge_fd.methods.base import Device
+from edge_fd.participant import Identity, Participant
+from edge_fd.recorder import Recorder
+from edge_fd.simulation.timer import Timer
+from edge_fd.store import Saved
+
+KEEPALIVE_S = 60.0
+"""A broker notices a silent device after one and a half of these (MQTT 3.1.1, 3.1.2.10)."""
+
+
+@dataclass(frozen=True)
+class Power:
+    """What a device is powered by and when it is up; None: always, for ever."""
+
+    life: channel_sim.MarkovOnOff | None
+    battery: channel_sim.Battery | None
+
+
+class Node:
+    """A device under the simulator's clock.
+
+    ``send`` carries a message to the aggregator; ``booted`` and ``died`` tell
+    the broker that the device subscribed, or fell silent.
+    """
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        kit: Kit,
+        me: KitDevice,
+        desk: Desk,
+        *,
+        profile: DeviceProfile | None,
+        power: Power,
+        recorder: Recorder,
+        send: Callable[[Node, Out], None],
+        booted: Callable[[Node], None],
+        died: Callable[[Node, tuple[str, bytes]], None],
+    ) -> None:
+        self.name = me.name
+        self.up = False
+        self.session = 0
+        self._env, self._kit, self._me, self._desk = env, kit, me, desk
+        self._profile, self._power, self._recorder = profile, power, recorder
+        self._send, self._booted, self._died = send, booted, died
+        self._saved = Saved(0, b"", desk.student.initial)
+        self._timer = Timer(env, self._tick)
+        self._job: simpy.Process | None = None
+        self._computed: tuple[int, float] = (0, 0.0)
+        self._receipt_seen = 0
+        self._idle_since_s = 0.0
+
+    @property
+    def saved(self) -> Saved:
+        """What the device has committed: it survives a power cut."""
+        return self._saved
+
+    def live(self) -> Generator[simpy.Event, Any, None]:
+        """The device's life as a SimPy process: up and down in turn."""
+        life = self._power.life
+        while not self._empty:
+            if life is not None and not life.is_up(self._env.now):
+                yield self._env.timeout(life.next_change_s(self._env.now) - self._env.now)
+                continue
+            self._boot()
+            if life is None:
+                return
+            yield self._env.timeout(life.next_change_s(self._env.now) - self._env.now)
+            self._crash()
+
+    def receive(self, message: Out, round_opened_s: float) -> None:
+        """A message from the broker arrived."""
+        if not self.up:
+            return
+        self._opened_s = round_opened_s
+        self._act(self._participant.receive(message.topic, message.payload, self._env.now))
+
+    def spend(self, number: int, **joules: float) -> None:
+        """Draw energy, charged to a round; an empty battery ends the device."""
+        self._recorder.note(self.name, number, **joules)
+        if self._power.battery is not None:
+            self._power.battery.drain(sum(joules.values()))
+            if self._empty and self.up:
+                self._crash()
+
+    def settle_idle(self, number: int, radio_idle_w: float | None) -> None:
+        """Charge the idle consumption of board and radio since the last call to a round."""
+        seconds, self._idle_since_s = self._env.now - self._idle_since_s, self._env.now
+        if not self.up:
+            return
+        board_j = self._profile.idle_j(seconds) if self._profile else 0.0
+        if self._profile is not None or radio_idle_w is not None:
+            self.spend(number, idle_j=board_j + (radio_idle_w or 0.0) * seconds)
+
+    @property
+    def _empty(self) -> bool:
+        return self._power.battery is not None and self._power.battery.empty
+
+    def _boot(self) -> None:
+        kit, me = self._kit, self._me
+        self.up = True
+        self.session += 1
+        self._opened_s = self._env.now
+        self._idle_since_s = self._env.now
+        identity = Identity(kit.scenario.name, me.name, me.name.encode(), self.session)
+        device = Device(
+            me.name, me.bundle.classes, me.group.capability, me.private, kit.proxy
+        )
+        self._participant = Participant(
+            identity,
+            kit.method,
+            device,
+            self._desk,
+            codec=kit.codec,
+            seed=kit.scenario.seed,
+            saved=self._saved,
+            save=self._keep,
+            resend_s=kit.scenario.rounds.resend_s,
+        )
+        self._act(self._participant.connected(self._env.now))
+        self._booted(self)
+
+    def _crash(self) -> None:
+        if not self.up:
+            return
+        self.up = False
+        self._timer.set(float("inf"))
+        if self._job is not None and self._job.is_alive:
+            self._job.interrupt()
+        self._died(self, self._participant.will())
+
+    def _keep(self, saved: Saved) -> None:
+        self._saved = saved
+
+    def _tick(self) -> None:
+        if self.up:
+            self._act(self._participant.tick(self._env.now))
+
+    def _act(self, outs: list[Out]) -> None:
+        for message in outs:
+            self._send(self, message)
+        participant = self._participant
+        number, done_s = self._computed
+        if participant.settled[0] == number > self._receipt_seen:
+            self._receipt_seen = number
+            self._recorder.note(self.name, number, up_s=self._env.now - done_s)
+        if participant.job is not None and (self._job is None or not self._job.is_alive):
+            self._job = self._env.process(self._compute(participant))
+        self._timer.set(participant.next_tick_s)
+
+    def _compute(self, participant: Participant) -> Generator[simpy.Event, Any, None]:
+        job, number = participant.job, participant.job_round
+        if job is None:
+            return
+        begun_s = self._env.now
+        self._recorder.note(self.name, number, down_s=begun_s - self._opened_s)
+        try:
+            while job.request is not None:
+                yield self._env.timeout(self._seconds(job.work))
+                job.answer()
+        except simpy.Interrupt:
+            self._charge_computing(number, begun_s)
+            return
+        self._charge_computing(number, begun_s)
+        self._computed = (number, self._env.now)
+        if job.loss is not None:
+            self._recorder.note(self.name, number, loss=job.loss)
+        if self.up:
+            self._job = None
+            self._act(participant.finish(self._env.now))
+
+    def _charge_computing(self, number: int, begun_s: float) -> None:
+        seconds = self._env.now - begun_s
+        self._recorder.note(self.name, number, compute_s=seconds)
+        if self._profile is not None:
+            self.spend(number, compute_j=self._profile.compute_j(seconds))
+
+    def _seconds(self, work: Work) -> float:
+        if self._profile is None:
+            return 0.0
+        seconds = 0.0
+        if work.trained:
+            seconds += self._profile.train_s(self._desk.macs, work.trained, work.steps)
+        if work.predicted:
+            seconds += self._profile.predict_s(self._desk.macs, work.predicted)
+        return seconds

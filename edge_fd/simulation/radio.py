@@ -1,0 +1,107 @@
+"""Messages over the media, with link outages.
+
+An outage is the link's, not the device's: computing goes on, and a transfer
+that an outage cuts begins again when the link is back, as over TCP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import channel_sim
+import numpy as np
+from edge_fd.scenario import ChannelSection, DropoutSection
+
+Direction: TypeAlias = Literal["up", "down"]
+Streams: TypeAlias = Callable[..., np.random.Generator]
+
+MAX_RESTARTS = 20
+RADIOS = {"wifi_nic": "WIFI_NIC", "esp32": "ESP32"}
+
+
+@dataclass(frozen=True)
+class Flight:
+    """One message on its way.
+
+    ``arrives_s`` is None where it was lost, ``air_s`` the time on air and
+    ``sent`` how many times the whole transfer was begun.
+    """
+
+    arrives_s: float | None
+    air_s: float
+    attempts: int
+    sent: int
+    tx_j: float
+    rx_j: float
+
+
+class Radio:
+    """Both directions of one cell; ``radio_w`` are the powers of a device's radio."""
+
+    def __init__(
+        self,
+        media: Mapping[Direction, channel_sim.Medium],
+        outages: Mapping[str, channel_sim.MarkovOnOff],
+        idle_w: float | None,
+    ) -> None:
+        self.idle_w = idle_w
+        """Power of a device's idle radio; None where the medium has no radio."""
+        self._media, self._outages = media, outages
+
+    def send(self, direction: Direction, device: str, size_bytes: int, now_s: float) -> Flight:
+        """Carry one message of ``size_bytes`` on air, offered at ``now_s``."""
+        outage = self._outages.get(device)
+        air_s = tx_j = rx_j = 0.0
+        attempts = sent = 0
+        ready_s = now_s
+        while sent < MAX_RESTARTS:
+            if outage is not None:
+                ready_s = outage.first_up_s(ready_s)
+            (delivery,) = self._media[direction].offer([device], [size_bytes], [ready_s])
+            sent += 1
+            air_s += delivery.air_s
+            attempts += delivery.attempts
+            tx_j += delivery.tx_j
+            rx_j += delivery.rx_j
+            cut_s = _first_cut_s(outage, delivery.start_s, delivery.finish_s)
+            if cut_s is None:
+                arrives_s = delivery.finish_s if delivery.delivered else None
+                return Flight(arrives_s, air_s, attempts, sent, tx_j, rx_j)
+            ready_s = max(cut_s, ready_s)
+        return Flight(None, air_s, attempts, sent, tx_j, rx_j)
+
+
+def build_radio(
+    channel: ChannelSection, dropout: DropoutSection, devices: list[str], streams: Streams
+) -> Radio:
+    """Build the radio of a scenario; raises ValueError for parameters that are no channel."""
+    outages = {}
+    if dropout.link_up_s is not None and dropout.link_down_s is not None:
+        outages = {
+            device: channel_sim.MarkovOnOff(
+                dropout.link_up_s, dropout.link_down_s, streams("channel", "outage", device)
+            )
+            for device in devices
+        }
+    if channel.model == "ideal":
+        ideal = channel_sim.Ideal(**(channel.model_extra or {}))
+        return Radio({"up": ideal, "down": ideal}, outages, None)
+    parameters = channel_sim.FdmaParameters(**(channel.model_extra or {}))
+    radio = getattr(channel_sim, RADIOS[channel.radio])
+    distances_m = channel_sim.draw_distances_m(
+        devices, min_m=channel.min_m, max_m=channel.max_m, streams=streams
+    )
+    up, down = channel_sim.build_fdma(parameters, distances_m, streams=streams, radio=radio)
+    return Radio({"up": up, "down": down}, outages, radio.idle_w)
+
+
+def _first_cut_s(
+    outage: channel_sim.MarkovOnOff | None, start_s: float, finish_s: float
+) -> float | None:
+    """When the link comes down while a transfer is on air; None if it does not."""
+    if outage is None:
+        return None
+    end_s = outage.up_until_s(start_s)
+    return end_s if end_s < finish_s else None

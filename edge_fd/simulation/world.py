@@ -1,0 +1,295 @@
+"""A whole simulated run: the aggregator, its devices, the radio between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import channel_sim
+import numpy as np
+import simpy
+from devices.bundle import Bundle
+from devices.profile import DeviceProfile, load_profile
+from devices.student import State, Student
+from edge_fd.aggregator import Aggregator, MemoryKeeper
+from edge_fd.desk import Desk
+from edge_fd.errors import UsageError
+from edge_fd.evaluation import Evaluator
+from edge_fd.facts import members, run_facts
+from edge_fd.kit import Kit, prepare
+from edge_fd.messages import Out
+from edge_fd.records import Origin, RoundRecord
+from edge_fd.recorder import Recorder
+from edge_fd.report import summarise
+from edge_fd.rounds import Close
+from edge_fd.run_folder import Run, RunFolder, load_run
+from edge_fd.scenario import Scenario
+from edge_fd.simulation.node import KEEPALIVE_S, Node, Power
+from edge_fd.simulation.radio import Direction, Radio, build_radio
+from edge_fd.simulation.timer import Timer
+from edge_fd.streams import stream
+
+ORIGINS: dict[str, Origin] = {
+    "accuracy": "measured",
+    "payload": "measured",
+    "on_air": "modelled",
+    "seconds": "modelled",
+    "joules": "modelled",
+}
+
+def simulate(
+    scenario: Scenario,
+    folder: str | Path,
+    *,
+    method: str | None = None,
+    bundles: str | Path | None = None,
+    on_round: Callable[[RoundRecord], None] = lambda _record: None,
+    command: str = "",
+) -> Run:
+    """Simulate a scenario and write its run folder.
+
+    ``method`` replaces the scenario's own; ``bundles`` is where bundles are
+    looked for and written (in the run folder, where None). Raises UsageError
+    for a scenario that cannot be run.
+    """
+    folder = Path(folder)
+    with RunFolder(folder) as run_folder:
+        kit = prepare(scenario, bundles or folder / "bundles", method=method)
+        run_folder.start(scenario.to_toml(), run_facts(kit, "simulated", command))
+        world = World(kit, run_folder, on_round=on_round)
+        world.run()
+        run = load_run(folder)
+        run_folder.finish(
+            summarise(
+                run.name,
+                run.rounds,
+                run.devices,
+                mode="simulated",
+                method=kit.method.name,
+                seed=scenario.seed,
+                one_time_proxy_bytes=kit.one_time_proxy_bytes,
+                one_time_bundle_bytes=kit.one_time_bundle_bytes,
+            )
+        )
+    return load_run(folder)
+
+
+class World:
+    """The parts of one simulated run, wired together."""
+
+    def __init__(
+        self,
+        kit: Kit,
+        run_folder: RunFolder,
+        *,
+        on_round: Callable[[RoundRecord], None] = lambda _record: None,
+    ) -> None:
+        self.env = simpy.Environment()
+        self._kit = kit
+        self._streams = partial(stream, kit.scenario.seed)
+        self._desks = _desks(kit)
+        self._test = {id(desk): Evaluator(desk, kit.test) for desk in self._desks.values()}
+        self._counts = {
+            name: np.bincount(device.private.y, minlength=kit.dataset.classes)
+            for name, device in kit.devices.items()
+            if device.private.y is not None
+        }
+        self._server_desk = self._desks[kit.server.id] if kit.server is not None else None
+        self._profiles = _profiles(kit)
+        self.recorder = self._build_recorder(run_folder, on_round)
+        self._radio = self._build_radio()
+        self.aggregator = self._build_aggregator()
+        self._timer = Timer(self.env, self._tick)
+        self._retained: Out | None = None
+        self._opened_s = 0.0
+        self._number = 0
+        self.nodes = {name: self._build_node(name) for name in kit.devices}
+
+    @property
+    def origins(self) -> dict[str, Origin]:
+        """Where the numbers of this run come from."""
+        if any(profile is None for profile in self._profiles.values()):
+            return {**ORIGINS, "joules": "not measured"}
+        return ORIGINS
+
+    def run(self) -> None:
+        """Run until all rounds are over and the last messages have arrived."""
+        self._act(self.aggregator.start(self.env.now))
+        for node in self.nodes.values():
+            self.env.process(node.live())
+        while not self.aggregator.finished:
+            if not self.env._queue:  # noqa: SLF001 - SimPy has no public way to ask
+                raise UsageError(
+                    f"the simulation came to a halt in round {self.aggregator.number}: no device is"
+                    " left; give larger batteries or shorter down times"
+                )
+            self.env.step()
+        self.env.run(until=self.env.now + KEEPALIVE_S)
+        self.recorder.flush(before=self._kit.plan.rounds + 1)
+
+    def _build_recorder(
+        self, run_folder: RunFolder, on_round: Callable[[RoundRecord], None]
+    ) -> Recorder:
+        return Recorder(
+            run_folder,
+            members(self._kit, boards=True),
+            server_accuracy=self._server_accuracy if self._server_desk else None,
+            on_close=self._on_close,
+            on_round=on_round,
+        )
+
+    def _build_radio(self) -> Radio:
+        scenario = self._kit.scenario
+        try:
+            return build_radio(
+                scenario.channel, scenario.dropout, list(self._kit.devices), self._streams
+            )
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"[channel]: {error}") from None
+
+    def _build_aggregator(self) -> Aggregator:
+        kit = self._kit
+        return Aggregator(
+            kit.scenario.name,
+            kit.method,
+            kit.plan,
+            classes=kit.dataset.classes,
+            codec=kit.codec,
+            keeper=MemoryKeeper(),
+            watcher=self.recorder,
+            desk=self._server_desk,
+            proxy=kit.proxy,
+            proxy_per_round=kit.scenario.data.proxy_per_round,
+            parameters=kit.parameters,
+        )
+
+    def _build_node(self, name: str) -> Node:
+        kit, dropout = self._kit, self._kit.scenario.dropout
+        device = kit.devices[name]
+        life = battery = None
+        if dropout.device_up_s is not None and dropout.device_down_s is not None:
+            rng = self._streams("device", name, "availability")
+            life = channel_sim.MarkovOnOff(dropout.device_up_s, dropout.device_down_s, rng)
+        if dropout.battery_j is not None:
+            battery = channel_sim.Battery(dropout.battery_j)
+        return Node(
+            self.env,
+            kit,
+            device,
+            self._desks[device.bundle.id],
+            profile=self._profiles[name],
+            power=Power(life, battery),
+            recorder=self.recorder,
+            send=self._up,
+            booted=self._booted,
+            died=self._died,
+        )
+
+    # Messages: every one goes over the radio of the device that it concerns.
+
+    def _up(self, node: Node, message: Out) -> None:
+        arrives_s = self._carry("up", node, message)
+        session = node.session
+        if arrives_s is not None:
+            self._at(arrives_s, lambda: self._arrive(node, message, session))
+
+    def _arrive(self, node: Node, message: Out, session: int) -> None:
+        if node.up and node.session == session:
+            self._act(self.aggregator.receive(message.topic, message.payload, self.env.now))
+
+    def _act(self, outs: list[Out]) -> None:
+        if self.aggregator.number != self._number:
+            self._number, self._opened_s = self.aggregator.number, self.env.now
+        for message in outs:
+            if message.retain:
+                self._retained = message
+            names = [message.device] if message.device else list(self._kit.devices)
+            for name in names:
+                self._down(self.nodes[name], message)
+        if self.aggregator.job is not None:
+            self.aggregator.job.run()
+            self._act(self.aggregator.finish(self.env.now))
+        self._timer.set(self.aggregator.next_tick_s)
+
+    def _down(self, node: Node, message: Out) -> None:
+        if not node.up:
+            return
+        arrives_s = self._carry("down", node, message)
+        session, opened_s = node.session, self._opened_s
+        if arrives_s is not None:
+
+            def deliver() -> None:
+                if node.session == session:
+                    node.receive(message, opened_s)
+
+            self._at(arrives_s, deliver)
+
+    def _carry(self, direction: Direction, node: Node, message: Out) -> float | None:
+        if message.cost is None:
+            return self.env.now
+        flight = self._radio.send(direction, node.name, message.cost.on_air, self.env.now)
+        for _ in range(flight.sent):
+            self.recorder.charge(node.name, direction, message)
+        self.recorder.note(node.name, message.round, attempts=flight.attempts)
+        node.spend(message.round, tx_j=flight.tx_j, rx_j=flight.rx_j)
+        return flight.arrives_s
+
+    def _booted(self, node: Node) -> None:
+        if self._retained is not None:
+            self._down(node, self._retained)
+
+    def _died(self, node: Node, will: tuple[str, bytes]) -> None:
+        def tell() -> None:
+            self._act(self.aggregator.receive(*will, self.env.now))
+
+        self._at(self.env.now + 1.5 * KEEPALIVE_S, tell)
+
+    def _tick(self) -> None:
+        self._act(self.aggregator.tick(self.env.now))
+
+    def _at(self, when_s: float, what: Callable[[], None]) -> None:
+        event = self.env.timeout(max(0.0, when_s - self.env.now))
+        event.callbacks.append(lambda _event: what())
+
+    # What the records want to know.
+
+    def _on_close(self, close: Close) -> None:
+        kit = self._kit
+        for node in self.nodes.values():
+            node.settle_idle(close.round, self._radio.idle_w)
+        every, last = kit.scenario.rounds.evaluate_every, kit.plan.rounds
+        if close.round % every and close.round != last:
+            return
+        for name, device in kit.devices.items():
+            evaluator = self._test[id(self._desks[device.bundle.id])]
+            accuracy = evaluator.accuracy(self.nodes[name].saved.state, self._counts[name])
+            self.recorder.note(
+                name, close.round, accuracy_test=accuracy.test, accuracy_own=accuracy.own
+            )
+
+    def _server_accuracy(self, state: State) -> float:
+        evaluator = self._test[id(self._server_desk)]
+        return evaluator.accuracy(state, np.ones(self._kit.dataset.classes, np.int64)).test
+
+
+def _desks(kit: Kit) -> dict[str, Desk]:
+    """One desk for each distinct bundle: devices that share a bundle share its sessions."""
+    bundles: dict[str, Bundle] = {
+        device.bundle.id: device.bundle for device in kit.devices.values()
+    }
+    if kit.server is not None:
+        bundles[kit.server.id] = kit.server
+    return {key: Desk(Student(bundle), kit.method.losses) for key, bundle in bundles.items()}
+
+
+def _profiles(kit: Kit) -> Mapping[str, DeviceProfile | None]:
+    found: dict[str, DeviceProfile | None] = {}
+    for name, device in kit.devices.items():
+        profile = device.group.profile
+        try:
+            found[name] = None if profile is None else load_profile(profile)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+    return found

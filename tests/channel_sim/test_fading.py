@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from channel_sim import RayleighBlocks, coherence_time_s, shadowing_db
+
+
+def blocks(seed: int = 0) -> RayleighBlocks:
+    return RayleighBlocks(0.05, np.random.default_rng(seed))
+
+
+def test_power_gain_of_the_blocks_is_exponential_with_mean_1() -> None:
+    fading = blocks(1)
+    gains = np.array([fading.gain(k) for k in range(500_000)])
+    # Sionna's threshold for channel distributions is a KS distance below 0.01
+    # on 500,000 samples; ours is stricter: p > 0.01, a distance below 0.0023.
+    assert stats.kstest(gains, "expon").pvalue > 0.01
+    # Independent blocks: lag-1 correlation within 3 standard errors of 0.
+    lag_1 = np.corrcoef(gains[:-1], gains[1:])[0, 1]
+    assert abs(lag_1) < 3 / math.sqrt(len(gains))
+
+
+def test_two_links_fade_independently() -> None:
+    a, b = blocks(1), blocks(2)
+    pairs = np.array([(a.gain(k), b.gain(k)) for k in range(50_000)])
+    assert abs(np.corrcoef(pairs.T)[0, 1]) < 3 / math.sqrt(len(pairs))
+
+
+@given(st.lists(st.integers(0, 10**9) | st.integers(0, 300), min_size=1, max_size=40))
+@settings(deadline=None)
+def test_gain_of_a_block_does_not_depend_on_the_order_of_queries(order: list[int]) -> None:
+    alone = {k: blocks().gain(k) for k in order}
+    shared = blocks()
+    assert [shared.gain(k) for k in order] == [alone[k] for k in order]
+
+
+@pytest.mark.parametrize(
+    ("threshold_db", "probability"),
+    # channel.md 3.1: mean SNR 10 dB, threshold 0, 3, 5, 10 dB; 1 - exp(-theta / gamma).
+    [(0, 0.09516), (3, 0.18088), (5, 0.27111), (10, 0.63212)],
+)
+def test_rayleigh_outage_is_the_closed_form(threshold_db: float, probability: float) -> None:
+    assert blocks().outage(10 ** ((threshold_db - 10) / 10)) == pytest.approx(probability, abs=5e-6)
+
+
+def test_walking_at_2_4_ghz_keeps_the_channel_for_52_9_ms() -> None:
+    # channel.md 2.3: f_d = 8 Hz (rounded from 8.006), T_c = 0.423 / f_d = 52.9 ms.
+    assert coherence_time_s(1.0, 2.4e9) == pytest.approx(52.9e-3, rel=2e-3)
+    assert coherence_time_s(2.0, 2.4e9) == pytest.approx(coherence_time_s(1.0, 2.4e9) / 2)
+
+
+def test_a_static_link_keeps_its_channel_for_ever() -> None:
+    assert coherence_time_s(0.0, 2.4e9) == math.inf
+
+
+def test_shadowing_is_normal_with_the_given_spread() -> None:
+    rng = np.random.default_rng(3)
+    draws_db = [shadowing_db(7.8, rng) for _ in range(20_000)]
+    assert stats.kstest(draws_db, "norm", args=(0.0, 7.8)).pvalue > 0.01
+
+
+def test_no_spread_is_no_shadowing() -> None:
+    assert shadowing_db(0.0, np.random.default_rng(0)) == 0.0
+
+
+@pytest.mark.parametrize("bad", [0.0, -0.1, float("nan")])
+def test_a_bad_coherence_time_is_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match=f"coherence_s = {bad} .*give"):
+        RayleighBlocks(bad, np.random.default_rng(0))
+
+
+def test_negative_spread_and_speed_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"sigma_db = -1.0 .*give"):
+        shadowing_db(-1.0, np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"speed_m_s = -3.0 .*give"):
+        coherence_time_s(-3.0, 2.4e9)
