@@ -80,11 +80,9 @@ class _Walk:
         if major in (BYTES, TEXT):
             end = self.string(end, argument, text=major == TEXT)
         elif major == ARRAY:
-            self.need(end, argument)  # an item takes at least one byte
             for _ in range(argument):
                 end = self.item(end, depth + 1)
         elif major == MAP:
-            self.need(end, 2 * argument)
             end = self.pairs(end, argument, depth)
         elif major == TAG:
             if argument not in self.tags:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,7 @@ def test_a_broker_answers_while_the_context_holds_and_not_after(kind: str, tmp_p
         assert (record["kind"], record["port"], record["pid"]) == (kind, handle.port, handle.pid)
         pid = handle.pid or 0
         assert not process_is_gone(pid)
+        assert os.getsid(pid) == pid  # so that Ctrl-C on our terminal does not reach it
     assert process_is_gone(pid)
     assert not handle.alive()
     assert not answers("127.0.0.1", handle.port)
@@ -106,19 +108,32 @@ def test_after_parent_and_broker_were_killed_a_new_one_takes_the_same_port(
         assert handle.alive()
 
 
-def test_a_pid_that_was_given_to_another_process_is_neither_adopted_nor_ended(
-    kind: str, tmp_path: Path
+@pytest.fixture
+def bystander() -> Iterator[int]:
+    """The pid of a process that is none of ours."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process.pid
+        assert process.poll() is None, "it was ended"
+        process.kill()
+
+
+def test_a_record_whose_pid_went_to_another_process_is_not_adopted(
+    running: BrokerHandle, tmp_path: Path, bystander: int
 ) -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        with open_broker(tmp_path, url=kind) as first:
-            port = first.port
-        record = {"kind": kind, "port": port, "pid": other.pid, "birth": "1"}
-        (tmp_path / "broker.json").write_text(json.dumps(record))
-        with open_broker(tmp_path, url=kind) as second:
-            assert second.port == port
-            assert second.pid != other.pid
-        assert not process_is_gone(other.pid)
-        other.kill()
+    record = {"kind": running.kind, "port": running.port, "pid": bystander, "birth": "1"}
+    (tmp_path / "broker.json").write_text(json.dumps(record))
+    with pytest.raises(BrokerError, match=f"port {running.port}"):
+        open_broker(tmp_path, url=running.kind)
+
+
+def test_a_process_that_got_the_pid_of_a_dead_broker_is_not_ended(
+    running: BrokerHandle, bystander: int
+) -> None:
+    assert running._record is not None
+    os.kill(running.pid or 0, signal.SIGKILL)
+    running._record = replace(running._record, pid=bystander)
+    assert eventually(running.ensure)
+    assert running.pid != bystander
 
 
 def test_a_killed_broker_is_started_again_on_its_port(running: BrokerHandle) -> None:

@@ -65,8 +65,8 @@ def bomb(size: int) -> bytes:
 
 
 def wide_window() -> bytes:
-    """RFC 8878, 3.1.1: magic, no content size, window descriptor for 2 GB, one empty block."""
-    return struct.pack("<IBB", 0xFD2FB528, 0x00, (31 - 10) << 3) + b"\x01\x00\x00"
+    """RFC 8878, 3.1.1: magic, no content size, window of 64 MB (2^26), one empty block."""
+    return struct.pack("<IBB", 0xFD2FB528, 0x00, (26 - 10) << 3) + b"\x01\x00\x00"
 
 
 HOSTILE = {
