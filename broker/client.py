@@ -123,9 +123,10 @@ class Client:
         self._paho.connect_async(self._address.host, self._address.port, self._keepalive_s)
         self._paho.loop_start()
         with self._changed:
-            self._changed.wait_for(lambda: self._connected or self._refusal, timeout_s)
-            up, refusal = self._connected, self._refusal
-        if up:
+            # The connection may be lost again before this thread wakes: count, do not look.
+            self._changed.wait_for(lambda: self._counts.connects or self._refusal, timeout_s)
+            was_up, refusal = self._counts.connects > 0, self._refusal
+        if was_up:
             return
         self.stop(timeout_s=0)
         if refusal:

@@ -83,6 +83,6 @@ def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _resized(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
-    rows = np.round(np.arange(height) * image.shape[2] / height).astype(int) % image.shape[2]
+    rows = np.arange(height) * image.shape[2] // height
     columns = np.arange(width) * image.shape[3] // width
     return image[:, :, rows[:, None], columns]

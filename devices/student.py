@@ -135,7 +135,7 @@ class Student:
         feed = _checked_inputs(loss, signature, inputs, len(x), self.bundle.classes)
         current = state if keep_momentum else State(state.theta, np.zeros_like(state.opt))
         losses: list[float] = []
-        logits, visited = [], []
+        seen: list[tuple[Array, npt.NDArray[np.int64]]] = []
         for index in _batches(len(x), size, epochs, steps, rng):
             rows = {k: v[index] if k in signature.rows else v for k, v in feed.items()}
             done = self._step(current, loss, x[index], rows, lr=rate, momentum=factor)
@@ -144,17 +144,10 @@ class Student:
             current = done.state
             losses.append(done.loss)
             if outputs:
-                logits.append(done.logits)
-                visited.append(index)
+                seen.append((done.logits, index))
         if not np.isfinite(current.theta).all():
             raise TrainingDiverged(self.bundle.student, loss, len(losses) - 1, losses[-1])
-        return TrainResult(
-            state=current,
-            loss=math.fsum(losses) / len(losses),
-            steps=len(losses),
-            logits=np.concatenate(logits) if outputs else None,
-            index=np.concatenate(visited) if outputs else None,
-        )
+        return _result(current, losses, seen)
 
     def step(
         self, state: State, loss: str, x: Array, inputs: Inputs, *, lr: float, momentum: float
@@ -313,6 +306,16 @@ def _frozen(array: Array) -> Array:
     copy = np.array(array, np.float32, order="C")
     copy.flags.writeable = False
     return copy
+
+
+def _result(
+    state: State, losses: list[float], seen: list[tuple[Array, npt.NDArray[np.int64]]]
+) -> TrainResult:
+    mean = math.fsum(losses) / len(losses)
+    if not seen:
+        return TrainResult(state, mean, len(losses))
+    logits, index = (np.concatenate(parts) for parts in zip(*seen, strict=True))
+    return TrainResult(state, mean, len(losses), logits, index)
 
 
 def _check_run(samples: int, batch: int, epochs: int | None, steps: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
@@ -69,14 +70,6 @@ def export_bundle(
     trained = {name: losses[name] for name in sorted(losses)} if capability == "train" else {}
     for name, loss in trained.items():
         _check_loss(name, loss)
-    graphs = {
-        name: _graph(
-            _key(module, loss, input_shape, classes),
-            f"student {student!r}, loss {name!r}",
-            partial(training_graph, module, loss, input_shape=input_shape, classes=classes),
-        )
-        for name, loss in trained.items()
-    }
     bundle = Bundle(
         student=student,
         classes=classes,
@@ -84,18 +77,19 @@ def export_bundle(
         preprocess=preprocess,
         macs=count(module, input_shape).macs,
         training=training,
-        method=method,
+        method=_plain_method(student, method),
         capability=capability,
         opset=OPSET,
         versions=_versions(),
         theta=flatten(module).numpy(),
-        infer_graph=_graph(
-            _key(module, None, input_shape, classes),
-            f"student {student!r}",
-            partial(inference_graph, module, input_shape=input_shape),
-        ),
+        infer_graph=_inference(student, module, input_shape),
         losses={name: LossSignature(x.rows, x.tables, x.scalars) for name, x in trained.items()},
-        train_graphs=graphs,
+        train_graphs={
+            name: _training_step(
+                f"student {student!r}, loss {name!r}", module, loss, input_shape, classes
+            )
+            for name, loss in trained.items()
+        },
         golden=golden_batches(
             module, trained, input_shape=input_shape, classes=classes, training=training
         ),
@@ -120,6 +114,16 @@ def _training(student: str, lr: float, momentum: float, batch: int) -> TrainingD
             f" batch {batch} at least 1"
         )
     return TrainingDefaults(float(lr), float(momentum), int(batch))
+
+
+def _plain_method(student: str, method: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        json.dumps(method, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"student {student!r}: method {method} must hold plain JSON values only ({error})"
+        ) from error
+    return method
 
 
 def _own_copy(student: str, module: Module, theta: npt.NDArray[np.float32] | None) -> Module:
@@ -168,6 +172,18 @@ def _check_loss(name: str, loss: Loss) -> None:
         )
 
 
+def _inference(student: str, module: Module, input_shape: tuple[int, ...]) -> bytes:
+    make = partial(inference_graph, module, input_shape=input_shape)
+    return _graph(_key(module, None, input_shape, None), f"student {student!r}", make)
+
+
+def _training_step(
+    where: str, module: Module, loss: Loss, input_shape: tuple[int, ...], classes: int
+) -> bytes:
+    make = partial(training_graph, module, loss, input_shape=input_shape, classes=classes)
+    return _graph(_key(module, loss, input_shape, classes), where, make)
+
+
 def _graph(key: Hashable | None, where: str, make: Callable[[], bytes]) -> bytes:
     """Make a graph, or take that of an equal student traced before; errors say ``where``."""
     if key is not None and key in _traced:
@@ -182,7 +198,7 @@ def _graph(key: Hashable | None, where: str, make: Callable[[], bytes]) -> bytes
 
 
 def _key(
-    module: Module, loss: Loss | None, input_shape: tuple[int, ...], classes: int
+    module: Module, loss: Loss | None, input_shape: tuple[int, ...], classes: int | None
 ) -> Hashable | None:
     """What decides a graph, or None where that cannot be told.
 

@@ -177,6 +177,12 @@ def test_training_settings_out_of_range_are_refused(tmp_path: Path, change: Any)
         export(tmp_path, small(), **change)
 
 
+@pytest.mark.parametrize("value", [object(), float("nan"), b"bytes"])
+def test_a_method_that_is_no_json_is_refused(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(UsageError, match="plain JSON"):
+        export(tmp_path, small(), method={"name": "fd", "settings": {"gamma": value}})
+
+
 def test_weights_of_another_length_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="59 finite"):
         export(tmp_path, small(), theta=np.zeros(58, np.float32))
