@@ -63,10 +63,10 @@ class Watcher(Protocol):
     def fused(self, outcome: Outcome) -> None:
         """A round was fused."""
 
-    def answered(self, device: str, round: int, verdict: str) -> None:  # noqa: A002
+    def answered(self, device: str, round: int, verdict: str) -> None:
         """A device was sent a receipt."""
 
-    def measured(self, device: str, round: int, values: dict[str, float]) -> None:  # noqa: A002
+    def measured(self, device: str, round: int, values: dict[str, float]) -> None:
         """A device told its evaluation and timings."""
 
 
@@ -200,7 +200,9 @@ class Aggregator:
             self._watcher.measured(name, frame.round, values)
             return []
         if frame.method != self._method.name:
-            raise FrameError("method", f"method {frame.method!r}; this run's is {self._method.name!r}")
+            raise FrameError(
+                "method", f"method {frame.method!r}; this run's is {self._method.name!r}"
+            )
         if frame.round == self.number:
             admit(frame, self._expected(frame.round))
         return self._do(self._rounds.offer(name, frame.round, payload, now_s), now_s)

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from edge_fd import __version__
 from edge_fd.errors import EdgeFDError, MissingExtraError
@@ -20,7 +21,8 @@ from edge_fd.errors import EdgeFDError, MissingExtraError
 USAGE_STATUS = 2
 INTERRUPT_STATUS = 130
 
-Verb = Callable[[argparse.Namespace], int]
+Verb: TypeAlias = Callable[[argparse.Namespace], int]
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(verbs: argparse._SubParsersAction, name: str, text: str, example: str) -> argparse.ArgumentParser:  # type: ignore[type-arg]
+def _add(verbs: Verbs, name: str, text: str, example: str) -> argparse.ArgumentParser:
     return verbs.add_parser(
         name,
         help=text,
@@ -93,7 +95,7 @@ def _add(verbs: argparse._SubParsersAction, name: str, text: str, example: str) 
     )
 
 
-def _demo(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def _demo(verbs: Verbs) -> None:
     parser = _add(
         verbs,
         "demo",
@@ -104,7 +106,7 @@ def _demo(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     parser.add_argument("--broker", default="auto", help="auto, mosquitto, amqtt or a URL")
 
 
-def _run(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def _run(verbs: Verbs) -> None:
     parser = _add(
         verbs,
         "run",
@@ -114,8 +116,12 @@ def _run(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     parser.add_argument("scenario", type=Path, help="scenario file (TOML)")
     _common(parser)
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
-    parser.add_argument("--method", help="one or more methods, with commas between (default: the scenario's)")
-    parser.add_argument("--seeds", type=int, default=None, help="run this many seeds from the scenario's on")
+    parser.add_argument(
+        "--method", help="one or more methods, with commas between (default: the scenario's)"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=None, help="run this many seeds from the scenario's on"
+    )
     parser.add_argument("--json", action="store_true", help="print the summaries as JSON lines")
 
 
@@ -127,7 +133,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _export(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def _export(verbs: Verbs) -> None:
     parser = _add(
         verbs,
         "export",
@@ -140,7 +146,7 @@ def _export(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg
     parser.add_argument("--out", type=Path, default=Path("kit"), help="folder of the kit")
 
 
-def _serve(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def _serve(verbs: Verbs) -> None:
     parser = _add(
         verbs,
         "serve",
@@ -153,11 +159,13 @@ def _serve(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
     parser.add_argument("--out", type=Path, default=Path("runs/live"), help="run folder")
     parser.add_argument("--bundles", type=Path, help="folder of exported bundles (KIT/bundles)")
     parser.add_argument("--broker", default="auto", help="auto, mosquitto, amqtt or a URL")
-    parser.add_argument("--port", type=int, default=0, help="port of an own broker (default: a free one)")
+    parser.add_argument(
+        "--port", type=int, default=0, help="port of an own broker (default: a free one)"
+    )
     parser.add_argument("--ca-file", help="CA certificate of an mqtts:// broker")
 
 
-def _device(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def _device(verbs: Verbs) -> None:
     parser = _add(
         verbs,
         "device",
@@ -173,7 +181,7 @@ def _device(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg
     parser.add_argument("--ca-file", help="CA certificate of an mqtts:// broker")
 
 
-def _report(verbs: argparse._SubParsersAction) -> None:  # type: ignore[type-arg]
+def _report(verbs: Verbs) -> None:
     parser = _add(
         verbs,
         "report",

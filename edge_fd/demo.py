@@ -77,7 +77,9 @@ def _process(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes
 
 
 def _last_words(logs: Path) -> str:
-    texts = {path.stem: path.read_text().strip().splitlines() for path in sorted(logs.glob("*.log"))}
+    texts = {
+        path.stem: path.read_text().strip().splitlines() for path in sorted(logs.glob("*.log"))
+    }
     said = [f"{name}: {lines[-1]}" for name, lines in texts.items() if lines]
     return "; ".join(said) or "no process said anything"
 

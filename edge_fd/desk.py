@@ -87,7 +87,9 @@ class Desk:
             return state.theta, state
         raise TypeError(f"a method may not yield {request!r}")
 
-    def _train(self, request: Train, state: State, rng: np.random.Generator) -> tuple[Trained, State]:
+    def _train(
+        self, request: Train, state: State, rng: np.random.Generator
+    ) -> tuple[Trained, State]:
         check_targets(request, self.losses[request.loss])
         result = self.student.train(
             state,
@@ -132,7 +134,9 @@ class Job(Generic[Result]):
     @property
     def work(self) -> Work:
         """Work of the current request."""
-        return Work() if self.request is None or self._desk is None else self._desk.work(self.request)
+        return (
+            Work() if self.request is None or self._desk is None else self._desk.work(self.request)
+        )
 
     def answer(self) -> None:
         """Compute the current request and go on to the next."""

@@ -26,7 +26,7 @@ class Evaluator:
     def __init__(self, desk: Desk, test: Samples) -> None:
         self._student = desk.student
         self._x: Array = desk.prepare(test)
-        self._y = test.y
+        self._y = test.labels
 
     def accuracy(self, state: State, own_counts: Exact) -> Accuracy:
         """Test the weights; ``own_counts`` (classes,) are the device's private labels.

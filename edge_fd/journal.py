@@ -11,11 +11,15 @@ import struct
 import zlib
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import cbor2
 
 from edge_fd.rounds import Entry
 from edge_fd.snapshot import sync_folder
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _HEAD = struct.Struct(">II")
 
@@ -27,7 +31,7 @@ class Journal:
         self.path = path
         self.entries: list[Entry] = []
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> Self:
         new = not self.path.exists()
         self._file = self.path.open("a+b")
         self._file.seek(0)

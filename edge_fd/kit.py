@@ -63,7 +63,11 @@ class Kit:
         """Bytes of the proxy samples (and labels, where needed), sent once to each device."""
         if self.proxy is None:
             return 0
-        labels = self.proxy.y.nbytes if self.method.needs_proxy_labels and self.proxy.y is not None else 0
+        labels = (
+            self.proxy.y.nbytes
+            if self.method.needs_proxy_labels and self.proxy.y is not None
+            else 0
+        )
         return self.proxy.x.nbytes + labels
 
     @property

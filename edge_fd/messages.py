@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 from broker import topics
 from broker.errors import FrameError
@@ -16,6 +16,8 @@ from edge_fd.codecs import Codec, from_frame, to_frame
 from edge_fd.knowledge import VALUE_OF_KIND, Exact, Knowledge
 from edge_fd.ledger import message_bytes
 from edge_fd.records import Bytes
+
+Meta: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,13 @@ def out(
 
 
 def piece(
-    knowledge: Knowledge | None, codec: Codec, *, run: str, round: int, device: str, method: str  # noqa: A002
+    knowledge: Knowledge | None,
+    codec: Codec,
+    *,
+    run: str,
+    round: int,
+    device: str,
+    method: str,
 ) -> tuple[Frame, int]:
     """Frame a piece of knowledge (None: an upload without any); also its paper values."""
     facts = {"run": run, "round": round, "device": device, "method": method}
@@ -97,7 +105,13 @@ def read_piece(frame: Frame) -> Knowledge | None:
 
 
 def announce(
-    *, run: str, round: int, device: str, after: int, left_s: float, indices: Exact | None  # noqa: A002
+    *,
+    run: str,
+    round: int,
+    device: str,
+    after: int,
+    left_s: float,
+    indices: Exact | None,
 ) -> Frame:
     """A round is open: what it builds on, how long it stays open, which proxy samples."""
     arrays = {} if indices is None else {"indices": indices}
@@ -109,13 +123,15 @@ def read_announce(frame: Frame) -> tuple[int, float, Exact | None]:
     """Return after, seconds left and indices of an announcement."""
     indices = frame.arrays.get("indices")
     if indices is not None and (indices.dtype.kind != "u" or indices.ndim != 1):
-        raise FrameError("dtype", f"indices must be one row of unsigned integers, got {indices.dtype}")
-    return want(frame, "after", int), want(frame, "left_s", float), indices
+        raise FrameError(
+            "dtype", f"indices must be one row of unsigned integers, got {indices.dtype}"
+        )
+    return want(frame, "after", int), want(frame, "left_s", float), cast("Exact | None", indices)
 
 
 def birth(said: Birth, *, run: str, device: str) -> Frame:
     """A device is here."""
-    meta = {
+    meta: Meta = {
         "instance": said.instance,
         "session": said.session,
         "capability": said.capability,
@@ -143,17 +159,17 @@ def read_birth(frame: Frame) -> Birth:
 
 def death(*, run: str, device: str, instance: bytes, session: int) -> Frame:
     """A device is gone: its last will, or its good-bye."""
-    meta = {"instance": instance, "session": session}
+    meta: Meta = {"instance": instance, "session": session}
     return Frame("death", run=run, device=device, meta=meta)
 
 
 def refused(*, run: str, device: str, instance: bytes, session: int, reason: str) -> Frame:
     """One incarnation of a device is turned away."""
-    meta = {"instance": instance, "session": session, "reason": reason}
+    meta: Meta = {"instance": instance, "session": session, "reason": reason}
     return Frame("refused", run=run, device=device, meta=meta)
 
 
-def receipt(*, run: str, device: str, round: int, verdict: str, reason: str) -> Frame:  # noqa: A002
+def receipt(*, run: str, device: str, round: int, verdict: str, reason: str) -> Frame:
     """The answer to an upload."""
     meta = {"verdict": verdict, "reason": reason} if reason else {"verdict": verdict}
     return Frame("receipt", run=run, device=device, round=round, meta=meta)
@@ -161,7 +177,7 @@ def receipt(*, run: str, device: str, round: int, verdict: str, reason: str) -> 
 
 def state(said: AggregatorState, *, run: str, method: str) -> Frame:
     """The aggregator's state, retained."""
-    meta: dict[str, Any] = {"epoch": said.epoch, "online": said.online, "method": said.method}
+    meta: Meta = {"epoch": said.epoch, "online": said.online, "method": said.method}
     if said.finished_after is not None:
         meta["finished_after"] = said.finished_after
     return Frame("state", run=run, method=method, meta=meta)
@@ -178,7 +194,7 @@ def read_state(frame: Frame) -> AggregatorState:
     )
 
 
-def metrics(values: Mapping[str, float], *, run: str, round: int, device: str) -> Frame:  # noqa: A002
+def metrics(values: Mapping[str, float], *, run: str, round: int, device: str) -> Frame:
     """Evaluation and timings of a device; never charged."""
     return Frame("metrics", run=run, round=round, device=device, meta=dict(values))
 

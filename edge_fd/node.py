@@ -129,7 +129,7 @@ class _Node:
         self._desk = desk
         self._evaluator = Evaluator(desk, data.test) if len(data.test) else None
         self._evaluate_every = int(bundle.method["evaluate_every"])
-        self._own_counts = np.bincount(data.private.y, minlength=bundle.classes)
+        self._own_counts = np.bincount(data.private.labels, minlength=bundle.classes)
         self._told: dict[str, float] = {}
         self._computed_s = 0.0
 

@@ -124,7 +124,9 @@ class Participant:
             device=me.device,
             method=self._method.name,
         )
-        upload = messages.out(self._topic("knowledge"), frame, compress=self._codec.compress).payload
+        upload = messages.out(
+            self._topic("knowledge"), frame, compress=self._codec.compress
+        ).payload
         self.saved = Saved(number, upload, job.state, self._memory)
         self._save(self.saved)
         return self._do(self._session.computed(number, upload, now_s))

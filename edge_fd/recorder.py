@@ -35,8 +35,8 @@ class Member:
 
 @dataclass
 class _Row:
-    up: Bytes = Bytes()
-    down: Bytes = Bytes()
+    up: Bytes = field(default_factory=Bytes)
+    down: Bytes = field(default_factory=Bytes)
     outcome: str = ""
     attempts: int = 0
     notes: dict[str, float] = field(default_factory=dict)
@@ -97,13 +97,13 @@ class Recorder:
         self._write_round(outcome.round, outcome.fused.sha256, accuracy)
         self.flush(before=outcome.round)
 
-    def answered(self, device: str, round: int, verdict: str) -> None:  # noqa: A002
+    def answered(self, device: str, round: int, verdict: str) -> None:
         """A device was sent a receipt; "accepted" stands against later ones."""
         row = self._row(round, device)
         if row.outcome != "accepted":
             row.outcome = verdict
 
-    def measured(self, device: str, round: int, values: dict[str, float]) -> None:  # noqa: A002
+    def measured(self, device: str, round: int, values: dict[str, float]) -> None:
         """A device told its evaluation and timings."""
         self.note(device, round, **values)
 

@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from edge_fd.errors import TargetError
+from edge_fd.errors import TargetError, UsageError
 from edge_fd.losses import Loss
 
 Array: TypeAlias = npt.NDArray[np.float32]
@@ -40,6 +40,13 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """The labels; raises UsageError where there are none."""
+        if self.y is None:
+            raise UsageError("these samples have no labels; give the data file a 'y' array")
+        return self.y
 
     def take(self, indices: npt.NDArray[np.integer]) -> Samples:
         """Return the samples at ``indices`` in that order."""

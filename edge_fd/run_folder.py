@@ -322,8 +322,8 @@ def _read_line(path: Path, number: int, line: bytes, kind: type[Record]) -> Reco
 
 def _write_parquet(target: Path, kind: type[Record], lines: Path) -> None:
     try:
-        import pyarrow as pa  # noqa: PLC0415 - 40 MB that only the end of a run needs
-        from pyarrow import parquet  # noqa: PLC0415
+        import pyarrow as pa
+        from pyarrow import parquet
     except ImportError as error:
         raise MissingExtraError("pyarrow", "sim") from error
     arrow = {"int": pa.int64(), "float": pa.float64(), "Bytes": None}

@@ -161,11 +161,11 @@ class Scenario(Section):
             scenario = cls.model_validate(tree)
         except ValidationError as error:
             raise UsageError(f"{where}: {_explain(error, cls)}") from None
-        scenario._check_rest(where)
+        scenario.check_rest(where)
         return scenario
 
     def with_devices(self, total: int) -> Scenario:
-        """Return the scenario with ``total`` devices, each group in its share, at least one each."""
+        """Return the scenario with ``total`` devices, each group in its share of at least one."""
         counts = _shares([group.count for group in self.devices], total)
         groups = [
             group.model_copy(update={"count": count})
@@ -187,7 +187,8 @@ class Scenario(Section):
         """Return the resolved scenario as TOML: what a run folder keeps."""
         return _toml(self.model_dump(exclude_none=True))
 
-    def _check_rest(self, where: str) -> None:
+    def check_rest(self, where: str) -> None:
+        """Check what concerns several keys; raise UsageError."""
         if not self.devices:
             raise UsageError(f"{where}: 'devices' is empty; add a [[devices]] table")
         pairs = (("link_up_s", "link_down_s"), ("device_up_s", "device_down_s"))

@@ -1,8 +1,8 @@
 """What a device keeps on disk: who it is, and where it stands in its run.
 
-    identity.json   the instance (drawn once for this folder) and how often it was started
-    device.state    weights, momentum, memory and the encoded upload, one atomic file
-    lock            held while a process uses the folder
+identity.json   the instance (drawn once for this folder) and how often it was started
+device.state    weights, momentum, memory and the encoded upload, one atomic file
+lock            held while a process uses the folder
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from devices.student import State
 from edge_fd import snapshot
 from edge_fd.errors import UsageError
 from edge_fd.methods.base import Memory
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 INSTANCE_BYTES = 8
 
@@ -48,7 +51,7 @@ class DeviceStore:
         self.session = 0
         self._run, self._bundle_id = run, bundle_id
 
-    def __enter__(self) -> DeviceStore:
+    def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = (self.folder / "lock").open("w")
         try:
@@ -82,7 +85,9 @@ class DeviceStore:
                     f"state folder {self.folder} belongs to {key} {values[key]!r},"
                     f" not {mine!r}; give this device another --state, or remove the folder"
                 )
-        memory = {k.removeprefix("memory/"): a for k, a in arrays.items() if k.startswith("memory/")}
+        memory = {
+            k.removeprefix("memory/"): a for k, a in arrays.items() if k.startswith("memory/")
+        }
         state = State(arrays["theta"], arrays["opt"])
         return Saved(values["done"], values["upload"], state, memory)
 

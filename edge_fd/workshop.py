@@ -19,10 +19,10 @@ from devices.preprocess import Preprocess
 from devices.student import Student
 from edge_fd.data import Dataset
 from edge_fd.desk import Desk
-from edge_fd.errors import MissingExtraError, UsageError
+from edge_fd.errors import MissingExtraError
 from edge_fd.losses import CROSS_ENTROPY, Loss
-from edge_fd.methods.base import Array, Capability, Method
-from edge_fd.requests import Samples, Train, one_hot
+from edge_fd.methods.base import Capability, Method
+from edge_fd.requests import Array, Samples, Train, one_hot
 from edge_fd.scenario import Scenario
 from edge_fd.streams import stream
 
@@ -98,14 +98,11 @@ class Workshop:
 
     def _pretrained(self, student: str, factory: FactoryTraining) -> Array:
         """Train on the host through the same exported step that a board would run."""
-        y = factory.samples.y
-        if y is None:
-            raise UsageError(f"device {factory.device!r} has no labels to be factory-trained with")
         losses = {"local": CROSS_ENTROPY}
         with tempfile.TemporaryDirectory() as folder:
             bundle = self._export(Path(folder, "factory.efdb"), student, losses, "train", None)
         desk = Desk(Student(bundle), losses)
-        targets = {"y": one_hot(y, bundle.classes)}
+        targets = {"y": one_hot(factory.samples.labels, bundle.classes)}
         request = Train("local", factory.samples, targets, epochs=factory.epochs)
         rng = stream(self._scenario.seed, "device", factory.device, "factory")
         _, state = desk.answer(request, desk.student.initial, rng)

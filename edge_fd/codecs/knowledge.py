@@ -17,6 +17,7 @@ from edge_fd.knowledge import VALUE_OF_KIND, Knowledge
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 Meta: TypeAlias = dict[str, Any]
+Form: TypeAlias = Literal["float32", "float16", "uint8"]
 
 DISTRIBUTIONS = frozenset({"probs", "label_table"})
 ROW_SUM_TOLERANCE = 1e-3
@@ -29,15 +30,14 @@ class Codec:
     """A named way to send the value of a piece of knowledge."""
 
     name: str
-    form: Literal["float32", "float16", "uint8"]
+    form: Form
     compress: bool
 
 
+FORMS: tuple[Form, ...] = ("float32", "float16", "uint8")
 CODECS: Mapping[str, Codec] = {
-    form + tail: Codec(form + tail, form, bool(tail))
-    for form in ("float32", "float16", "uint8")
-    for tail in ("", "+zstd")
-}  # type: ignore[misc]
+    form + tail: Codec(form + tail, form, bool(tail)) for form in FORMS for tail in ("", "+zstd")
+}
 
 
 def codec(name: str) -> Codec:
@@ -63,7 +63,9 @@ def to_frame(knowledge: Knowledge, how: Codec) -> tuple[Arrays, Meta]:
     return {name: coded, **knowledge.exact}, meta
 
 
-def from_frame(kind: str, arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[str, Any]) -> Knowledge:
+def from_frame(
+    kind: str, arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[str, Any]
+) -> Knowledge:
     """Rebuild knowledge from a decoded frame.
 
     Raises FrameError for a missing value, a dtype that no codec makes, a
@@ -85,7 +87,8 @@ def from_frame(kind: str, arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[
     for key, array in exact.items():
         if array.dtype.kind not in "iu" or array.ndim != 1:
             raise FrameError(
-                "dtype", f"array {key!r} must be one row of integers, got {array.dtype} {array.shape}"
+                "dtype",
+                f"array {key!r} must be one row of integers, got {array.dtype} {array.shape}",
             )
     return Knowledge(kind, value, exact)
 
@@ -114,7 +117,9 @@ def _value(kind: str, coded: npt.NDArray[Any], meta: Mapping[str, Any]) -> npt.N
     return value
 
 
-def _normalised(kind: str, value: npt.NDArray[np.float32], rounding: float) -> npt.NDArray[np.float32]:
+def _normalised(
+    kind: str, value: npt.NDArray[np.float32], rounding: float
+) -> npt.NDArray[np.float32]:
     if value.ndim != 2:  # noqa: PLR2004
         raise FrameError("shape", f"{kind} must have rows and columns, got shape {value.shape}")
     if (value < 0).any():

@@ -23,7 +23,7 @@ def load_digits() -> Dataset:
     Raises :class:`MissingExtraError` where scikit-learn is not installed.
     """
     try:
-        from sklearn import datasets  # noqa: PLC0415 (heavy, and not in the base install)
+        from sklearn import datasets
     except ImportError as error:
         raise MissingExtraError("scikit-learn", "sim") from error
     found = datasets.load_digits()

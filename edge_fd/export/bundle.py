@@ -68,8 +68,6 @@ def export_bundle(
     training = _training(student, lr, momentum, batch)
     module = _own_copy(student, module, theta)
     trained = {name: losses[name] for name in sorted(losses)} if capability == "train" else {}
-    for name, loss in trained.items():
-        _check_loss(name, loss)
     bundle = Bundle(
         student=student,
         classes=classes,
@@ -84,12 +82,7 @@ def export_bundle(
         theta=flatten(module).numpy(),
         infer_graph=_inference(student, module, input_shape),
         losses={name: LossSignature(x.rows, x.tables, x.scalars) for name, x in trained.items()},
-        train_graphs={
-            name: _training_step(
-                f"student {student!r}, loss {name!r}", module, loss, input_shape, classes
-            )
-            for name, loss in trained.items()
-        },
+        train_graphs=_training_steps(student, module, trained, input_shape, classes),
         golden=golden_batches(
             module, trained, input_shape=input_shape, classes=classes, training=training
         ),
@@ -177,11 +170,20 @@ def _inference(student: str, module: Module, input_shape: tuple[int, ...]) -> by
     return _graph(_key(module, None, input_shape, None), f"student {student!r}", make)
 
 
-def _training_step(
-    where: str, module: Module, loss: Loss, input_shape: tuple[int, ...], classes: int
-) -> bytes:
-    make = partial(training_graph, module, loss, input_shape=input_shape, classes=classes)
-    return _graph(_key(module, loss, input_shape, classes), where, make)
+def _training_steps(
+    student: str,
+    module: Module,
+    losses: Mapping[str, Loss],
+    input_shape: tuple[int, ...],
+    classes: int,
+) -> dict[str, bytes]:
+    graphs = {}
+    for name, loss in losses.items():
+        _check_loss(name, loss)
+        make = partial(training_graph, module, loss, input_shape=input_shape, classes=classes)
+        where = f"student {student!r}, loss {name!r}"
+        graphs[name] = _graph(_key(module, loss, input_shape, classes), where, make)
+    return graphs
 
 
 def _graph(key: Hashable | None, where: str, make: Callable[[], bytes]) -> bytes:

@@ -33,7 +33,7 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
     The backward of max pooling stays whole: the emitter writes it with ONNX's
     own indices, which count over the whole tensor and not over one plane.
     """
-    from torch._decomp import core_aten_decompositions, get_decompositions  # noqa: PLC0415
+    from torch._decomp import core_aten_decompositions, get_decompositions
 
     table: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
     table.update(get_decompositions(_COMPOSED))

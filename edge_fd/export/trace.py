@@ -52,10 +52,10 @@ def trace(
     function only works for the example's batch size.
     """
     require_tested_torch()
-    from torch._dispatch.python import enable_python_dispatcher  # noqa: PLC0415
-    from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: PLC0415
-    from torch.fx.experimental.proxy_tensor import make_fx  # noqa: PLC0415
-    from torch.fx.experimental.symbolic_shapes import ShapeEnv  # noqa: PLC0415
+    from torch._dispatch.python import enable_python_dispatcher
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
     # Without duck shapes, a layer as wide as the batch does not become the batch.
     shapes = ShapeEnv(duck_shape=False)
@@ -81,8 +81,8 @@ def trace(
 
 
 def _fake(mode: Any, name: str, tensor: Tensor, *, open_axis: bool) -> Tensor:
-    from torch._dynamo.source import ConstantSource  # noqa: PLC0415
-    from torch.fx.experimental.symbolic_shapes import (  # noqa: PLC0415
+    from torch._dynamo.source import ConstantSource
+    from torch.fx.experimental.symbolic_shapes import (
         DimDynamic,
         StatelessSymbolicContext,
     )

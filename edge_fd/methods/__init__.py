@@ -1,10 +1,10 @@
 """The methods, one file each, and the way from a name to a method.
 
-    local    no exchange
-    fedavg   weights
-    fd       label-wise mean outputs
-    fedmd    logits on proxy data
-    dsfl     soft labels on proxy data, sharpened
+local    no exchange
+fedavg   weights
+fd       label-wise mean outputs
+fedmd    logits on proxy data
+dsfl     soft labels on proxy data, sharpened
 """
 
 from __future__ import annotations

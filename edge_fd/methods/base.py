@@ -87,11 +87,11 @@ class Method:
         """Whether devices need the labels of the proxy set."""
         return False
 
-    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:  # noqa: A002
+    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:
         """Yield requests; return the knowledge to publish, None for none."""
         raise NotImplementedError  # pragma: no cover
 
-    def fuse(self, server: Server, round: Round, uploads: Mapping[str, Knowledge]) -> ServerHalf:  # noqa: A002
+    def fuse(self, server: Server, round: Round, uploads: Mapping[str, Knowledge]) -> ServerHalf:
         """Yield requests; return what goes back. ``uploads`` is in the order of device names."""
         raise NotImplementedError  # pragma: no cover
 
@@ -152,7 +152,8 @@ def softmax(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Row-wise softmax in float64, so that every machine's driver agrees."""
     wide = np.asarray(logits, np.float64)
     powers = np.exp(wide - wide.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
+    shares: npt.NDArray[np.float64] = powers / powers.sum(-1, keepdims=True)
+    return shares
 
 
 def mean(arrays: list[Array]) -> npt.NDArray[np.float64]:

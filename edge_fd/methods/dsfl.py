@@ -49,7 +49,7 @@ class DSFL(Method):
     distil_epochs: int = setting(1, least=1)
     server_epochs: int = setting(1, least=1)
 
-    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:  # noqa: A002
+    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:
         """Distil the last soft labels, train on private data, publish soft labels."""
         if device.capability == "train":
             if knowledge is not None:
@@ -59,7 +59,7 @@ class DSFL(Method):
         probs = yield Predict(chosen(device.proxy, round.indices), output="probs")
         return Knowledge("probs", probs)
 
-    def fuse(self, server: Server, round: Round, uploads: Mapping[str, Knowledge]) -> ServerHalf:  # noqa: A002
+    def fuse(self, server: Server, round: Round, uploads: Mapping[str, Knowledge]) -> ServerHalf:
         """Average, sharpen, and distil the server's student on the result."""
         average = mean([upload.value for upload in uploads.values()])
         soft = average if self.temperature == 0 else sharpen(average, self.temperature)

@@ -50,9 +50,9 @@ class FD(Method):
     local_epochs: int = setting(1, least=1)
     local_steps: int = setting(0, least=0)
 
-    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:  # noqa: A002, ARG002
+    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:  # noqa: ARG002
         """Train with labels and teacher; publish the mean of the outputs seen on the way."""
-        y = device.private.y
+        y = device.private.labels
         if device.capability == "infer":
             probs = yield Predict(device.private, output="probs")
             return Knowledge("label_table", *_label_means(probs, y, device.classes))
@@ -72,7 +72,7 @@ class FD(Method):
         probs = softmax(seen.logits)
         return Knowledge("label_table", *_label_means(probs, y[seen.index], device.classes))
 
-    def fuse(self, server: Server, round: Round, uploads: Mapping[str, Knowledge]) -> ServerHalf:  # noqa: A002, ARG002
+    def fuse(self, server: Server, round: Round, uploads: Mapping[str, Knowledge]) -> ServerHalf:  # noqa: ARG002
         """Leave-one-out mean of each label over the devices that hold it.
 
         A sole holder gets no teacher for its label, and a label that nobody

@@ -30,7 +30,7 @@ class FedAvg(Method):
 
     local_epochs: int = setting(1, least=1)
 
-    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:  # noqa: A002, ARG002
+    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:  # noqa: ARG002
         """Load the mean, train, hand out the weights and the number of samples."""
         if knowledge is not None:
             yield Load(knowledge.value)
@@ -38,7 +38,7 @@ class FedAvg(Method):
         theta = yield Read()
         return Knowledge("weights", theta, {"samples": smallest_unsigned([len(device.private)])})
 
-    def fuse(self, server: Server, round: Round, uploads: Mapping[str, Knowledge]) -> ServerHalf:  # noqa: A002, ARG002
+    def fuse(self, server: Server, round: Round, uploads: Mapping[str, Knowledge]) -> ServerHalf:  # noqa: ARG002
         """Mean of the weights, each device counting as many times as it has samples."""
         total = np.zeros(next(iter(uploads.values())).value.shape, np.float64)
         samples = 0

@@ -53,7 +53,7 @@ class FedMD(Method):
         """The transfer phase learns the labels of the public set."""
         return self.transfer_epochs > 0
 
-    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:  # noqa: A002
+    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:
         """Digest the last consensus (or transfer at first), revisit, publish logits."""
         proxy = device.proxy
         if device.capability == "train":
@@ -62,13 +62,14 @@ class FedMD(Method):
                 target = {"target": knowledge.value}
                 yield Train("digest", samples, target, epochs=self.digest_epochs)
             elif self.transfer_epochs and round.number == 1:
-                y = {"y": one_hot(proxy.y, device.classes)}
-                yield Train("local", proxy, y, epochs=self.transfer_epochs)
+                public = chosen(proxy, None)
+                y = {"y": one_hot(public.labels, device.classes)}
+                yield Train("local", public, y, epochs=self.transfer_epochs)
             yield from train_privately(device, self.local_epochs)
         logits = yield Predict(chosen(proxy, round.indices), output="logits")
         return Knowledge("logits", logits)
 
-    def fuse(self, server: Server, round: Round, uploads: Mapping[str, Knowledge]) -> ServerHalf:  # noqa: A002, ARG002
+    def fuse(self, server: Server, round: Round, uploads: Mapping[str, Knowledge]) -> ServerHalf:  # noqa: ARG002
         """Plain mean of the logits over the devices."""
         consensus = mean([upload.value for upload in uploads.values()]).astype(np.float32)
         return Fused(shared=with_indices(Knowledge("logits", consensus), round))

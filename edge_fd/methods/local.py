@@ -24,13 +24,13 @@ class Local(Method):
 
     local_epochs: int = setting(1, least=1)
 
-    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:  # noqa: A002, ARG002
+    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:  # noqa: ARG002
         """Train on private data; publish nothing."""
         if device.capability == "train":
             yield from train_privately(device, self.local_epochs)
         return None
 
-    def fuse(self, server: Server, round: Round, uploads: Mapping[str, Knowledge]) -> ServerHalf:  # noqa: A002, ARG002
+    def fuse(self, server: Server, round: Round, uploads: Mapping[str, Knowledge]) -> ServerHalf:  # noqa: ARG002
         """Nothing comes in, nothing goes back."""
         return Fused()
         yield
@@ -38,6 +38,6 @@ class Local(Method):
 
 def train_privately(device: Device, epochs: int) -> DeviceHalf:
     """Cross-entropy on the private samples: the local phase of most methods."""
-    y = device.private.y
-    yield Train("local", device.private, {"y": one_hot(y, device.classes)}, epochs=epochs)
+    y = one_hot(device.private.labels, device.classes)
+    yield Train("local", device.private, {"y": y}, epochs=epochs)
     return None

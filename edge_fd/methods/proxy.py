@@ -24,7 +24,7 @@ def chosen(proxy: Samples | None, indices: Exact | None) -> Samples:
     return proxy.take(indices)
 
 
-def with_indices(knowledge: Knowledge, round: Round) -> Knowledge:  # noqa: A002
+def with_indices(knowledge: Knowledge, round: Round) -> Knowledge:
     """Name the proxy samples of this round beside the knowledge about them."""
     if round.indices is None:
         return knowledge

@@ -6,8 +6,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
-import channel_sim
 import simpy
+
+import channel_sim
 from devices.profile import DeviceProfile
 from edge_fd.desk import Desk, Work
 from edge_fd.kit import Kit, KitDevice
@@ -49,7 +50,7 @@ class Node:
         recorder: Recorder,
         send: Callable[[Node, Out], None],
         booted: Callable[[Node], None],
-        died: Callable[[Node, tuple[str, bytes]], None],
+        died: Callable[[str, bytes], None],
     ) -> None:
         self.name = me.name
         self.up = False
@@ -117,9 +118,7 @@ class Node:
         self._opened_s = self._env.now
         self._idle_since_s = self._env.now
         identity = Identity(kit.scenario.name, me.name, me.name.encode(), self.session)
-        device = Device(
-            me.name, me.bundle.classes, me.group.capability, me.private, kit.proxy
-        )
+        device = Device(me.name, me.bundle.classes, me.group.capability, me.private, kit.proxy)
         self._participant = Participant(
             identity,
             kit.method,
@@ -141,7 +140,7 @@ class Node:
         self._timer.set(float("inf"))
         if self._job is not None and self._job.is_alive:
             self._job.interrupt()
-        self._died(self, self._participant.will())
+        self._died(*self._participant.will())
 
     def _keep(self, saved: Saved) -> None:
         self._saved = saved

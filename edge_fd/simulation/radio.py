@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-import channel_sim
 import numpy as np
+
+import channel_sim
 from edge_fd.scenario import ChannelSection, DropoutSection
 
 Direction: TypeAlias = Literal["up", "down"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import channel_sim
 import numpy as np
 import simpy
+
+import channel_sim
 from devices.bundle import Bundle
 from devices.profile import DeviceProfile, load_profile
 from devices.student import State, Student
@@ -20,8 +20,8 @@ from edge_fd.evaluation import Evaluator
 from edge_fd.facts import members, run_facts
 from edge_fd.kit import Kit, prepare
 from edge_fd.messages import Out
-from edge_fd.records import Origin, RoundRecord
 from edge_fd.recorder import Recorder
+from edge_fd.records import Origin, RoundRecord
 from edge_fd.report import summarise
 from edge_fd.rounds import Close
 from edge_fd.run_folder import Run, RunFolder, load_run
@@ -38,6 +38,7 @@ ORIGINS: dict[str, Origin] = {
     "seconds": "modelled",
     "joules": "modelled",
 }
+
 
 def simulate(
     scenario: Scenario,
@@ -240,9 +241,9 @@ class World:
         if self._retained is not None:
             self._down(node, self._retained)
 
-    def _died(self, node: Node, will: tuple[str, bytes]) -> None:
+    def _died(self, topic: str, will: bytes) -> None:
         def tell() -> None:
-            self._act(self.aggregator.receive(*will, self.env.now))
+            self._act(self.aggregator.receive(topic, will, self.env.now))
 
         self._at(self.env.now + 1.5 * KEEPALIVE_S, tell)
 
@@ -271,7 +272,8 @@ class World:
 
     def _server_accuracy(self, state: State) -> float:
         evaluator = self._test[id(self._server_desk)]
-        return evaluator.accuracy(state, np.ones(self._kit.dataset.classes, np.int64)).test
+        everyone = np.ones(self._kit.dataset.classes, np.int64)
+        return float(evaluator.accuracy(state, everyone).test)
 
 
 def _desks(kit: Kit) -> dict[str, Desk]:
