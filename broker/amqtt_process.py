@@ -25,7 +25,7 @@ def command(port: int) -> list[str]:
 
 async def serve(port: int) -> None:
     """Serve on loopback until SIGTERM or SIGINT."""
-    from amqtt.broker import Broker  # noqa: PLC0415  found() must not need it
+    from amqtt.broker import Broker
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

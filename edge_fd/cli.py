@@ -22,7 +22,7 @@ USAGE_STATUS = 2
 INTERRUPT_STATUS = 130
 
 Verb: TypeAlias = Callable[[argparse.Namespace], int]
-Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 
 def main(argv: Sequence[str] | None = None) -> int:

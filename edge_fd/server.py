@@ -30,7 +30,7 @@ from edge_fd.knowledge import VALUE_OF_KIND
 from edge_fd.ledger import message_bytes
 from edge_fd.messages import Out, read_piece
 from edge_fd.recorder import Recorder
-from edge_fd.records import Origin, RoundRecord
+from edge_fd.records import RoundRecord
 from edge_fd.report import summarise
 from edge_fd.run_folder import Run, RunFolder, load_run
 from edge_fd.scenario import Scenario
@@ -38,13 +38,6 @@ from edge_fd.scenario import Scenario
 LONGEST_WAIT_S = 0.5
 LINGER_S = 30.0
 """How long devices may take to fetch the last knowledge after the last round."""
-ORIGINS: dict[str, Origin] = {
-    "accuracy": "measured",
-    "payload": "measured",
-    "on_air": "modelled",
-    "seconds": "measured",
-    "joules": "not measured",
-}
 
 
 @dataclass(frozen=True)
@@ -73,8 +66,8 @@ def serve(
     interrupted run in the folder is taken up: nothing accepted is lost.
     """
     folder = settings.folder
+    kit = prepare(scenario, settings.bundles or folder.parent / "bundles", method=settings.method)
     with RunFolder(folder) as run_folder:
-        kit = prepare(scenario, settings.bundles or folder / "bundles", method=settings.method)
         run_folder.start(scenario.to_toml(), run_facts(kit, "deployed", settings.command))
         earlier = load_run(folder).rounds
         with (
@@ -94,7 +87,6 @@ def serve(
                 seed=scenario.seed,
                 one_time_proxy_bytes=kit.one_time_proxy_bytes,
                 one_time_bundle_bytes=kit.one_time_bundle_bytes,
-                origins=ORIGINS,
             )
         )
     return load_run(folder)

@@ -6,13 +6,14 @@ that an outage cuts begins again when the link is back, as over TCP.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 import channel_sim
+from edge_fd.errors import UnknownNameError, UsageError
 from edge_fd.scenario import ChannelSection, DropoutSection
 
 Direction: TypeAlias = Literal["up", "down"]
@@ -87,15 +88,28 @@ def build_radio(
             for device in devices
         }
     if channel.model == "ideal":
-        ideal = channel_sim.Ideal(**(channel.model_extra or {}))
+        ideal = channel_sim.Ideal(**_settings(channel, ("delay_s",)))
         return Radio({"up": ideal, "down": ideal}, outages, None)
-    parameters = channel_sim.FdmaParameters(**(channel.model_extra or {}))
+    known = [item.name for item in fields(channel_sim.FdmaParameters)]
+    parameters = channel_sim.FdmaParameters(**_settings(channel, known))
     radio = getattr(channel_sim, RADIOS[channel.radio])
     distances_m = channel_sim.draw_distances_m(
         devices, min_m=channel.min_m, max_m=channel.max_m, streams=streams
     )
     up, down = channel_sim.build_fdma(parameters, distances_m, streams=streams, radio=radio)
     return Radio({"up": up, "down": down}, outages, radio.idle_w)
+
+
+def _settings(channel: ChannelSection, known: Iterable[str]) -> dict[str, Any]:
+    """The keys that belong to the model; raises for one that it does not know."""
+    names = [*ChannelSection.model_fields, *known]
+    settings = channel.model_extra or {}
+    for key, value in settings.items():
+        if key not in names:
+            raise UnknownNameError(f"key of [channel], model {channel.model!r},", key, names)
+        if isinstance(value, list | dict):
+            raise UsageError(f"[channel] {key} = {value!r} must be one number or word")
+    return settings
 
 
 def _first_cut_s(

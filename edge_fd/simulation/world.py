@@ -21,7 +21,7 @@ from edge_fd.facts import members, run_facts
 from edge_fd.kit import Kit, prepare
 from edge_fd.messages import Out
 from edge_fd.recorder import Recorder
-from edge_fd.records import Origin, RoundRecord
+from edge_fd.records import RoundRecord
 from edge_fd.report import summarise
 from edge_fd.rounds import Close
 from edge_fd.run_folder import Run, RunFolder, load_run
@@ -30,14 +30,6 @@ from edge_fd.simulation.node import KEEPALIVE_S, Node, Power
 from edge_fd.simulation.radio import Direction, Radio, build_radio
 from edge_fd.simulation.timer import Timer
 from edge_fd.streams import stream
-
-ORIGINS: dict[str, Origin] = {
-    "accuracy": "measured",
-    "payload": "measured",
-    "on_air": "modelled",
-    "seconds": "modelled",
-    "joules": "modelled",
-}
 
 
 def simulate(
@@ -52,15 +44,15 @@ def simulate(
     """Simulate a scenario and write its run folder.
 
     ``method`` replaces the scenario's own; ``bundles`` is where bundles are
-    looked for and written (in the run folder, where None). Raises UsageError
-    for a scenario that cannot be run.
+    looked for and written (None: in ``bundles`` beside the run folder). Raises
+    UsageError for a scenario that cannot be run, before the folder is made.
     """
     folder = Path(folder)
+    kit = prepare(scenario, bundles or folder.parent / "bundles", method=method)
+    radio, profiles = radio_of(kit), profiles_of(kit)
     with RunFolder(folder) as run_folder:
-        kit = prepare(scenario, bundles or folder / "bundles", method=method)
         run_folder.start(scenario.to_toml(), run_facts(kit, "simulated", command))
-        world = World(kit, run_folder, on_round=on_round)
-        world.run()
+        World(kit, radio, profiles, run_folder, on_round=on_round).run()
         run = load_run(folder)
         run_folder.finish(
             summarise(
@@ -83,12 +75,14 @@ class World:
     def __init__(
         self,
         kit: Kit,
+        radio: Radio,
+        profiles: Mapping[str, DeviceProfile | None],
         run_folder: RunFolder,
         *,
         on_round: Callable[[RoundRecord], None] = lambda _record: None,
     ) -> None:
         self.env = simpy.Environment()
-        self._kit = kit
+        self._kit, self._radio, self._profiles = kit, radio, profiles
         self._streams = partial(stream, kit.scenario.seed)
         self._desks = _desks(kit)
         self._test = {id(desk): Evaluator(desk, kit.test) for desk in self._desks.values()}
@@ -98,22 +92,13 @@ class World:
             if device.private.y is not None
         }
         self._server_desk = self._desks[kit.server.id] if kit.server is not None else None
-        self._profiles = _profiles(kit)
         self.recorder = self._build_recorder(run_folder, on_round)
-        self._radio = self._build_radio()
         self.aggregator = self._build_aggregator()
         self._timer = Timer(self.env, self._tick)
         self._retained: Out | None = None
         self._opened_s = 0.0
         self._number = 0
         self.nodes = {name: self._build_node(name) for name in kit.devices}
-
-    @property
-    def origins(self) -> dict[str, Origin]:
-        """Where the numbers of this run come from."""
-        if any(profile is None for profile in self._profiles.values()):
-            return {**ORIGINS, "joules": "not measured"}
-        return ORIGINS
 
     def run(self) -> None:
         """Run until all rounds are over and the last messages have arrived."""
@@ -140,15 +125,6 @@ class World:
             on_close=self._on_close,
             on_round=on_round,
         )
-
-    def _build_radio(self) -> Radio:
-        scenario = self._kit.scenario
-        try:
-            return build_radio(
-                scenario.channel, scenario.dropout, list(self._kit.devices), self._streams
-            )
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"[channel]: {error}") from None
 
     def _build_aggregator(self) -> Aggregator:
         kit = self._kit
@@ -229,7 +205,7 @@ class World:
 
     def _carry(self, direction: Direction, node: Node, message: Out) -> float | None:
         if message.cost is None:
-            return self.env.now
+            return float(self.env.now)
         flight = self._radio.send(direction, node.name, message.cost.on_air, self.env.now)
         for _ in range(flight.sent):
             self.recorder.charge(node.name, direction, message)
@@ -286,7 +262,18 @@ def _desks(kit: Kit) -> dict[str, Desk]:
     return {key: Desk(Student(bundle), kit.method.losses) for key, bundle in bundles.items()}
 
 
-def _profiles(kit: Kit) -> Mapping[str, DeviceProfile | None]:
+def radio_of(kit: Kit) -> Radio:
+    """Build the radio of a kit's scenario; raise UsageError for a channel that is none."""
+    scenario = kit.scenario
+    streams = partial(stream, scenario.seed)
+    try:
+        return build_radio(scenario.channel, scenario.dropout, list(kit.devices), streams)
+    except ValueError as error:
+        raise UsageError(f"[channel]: {error}") from None
+
+
+def profiles_of(kit: Kit) -> Mapping[str, DeviceProfile | None]:
+    """Load the profile of each device; raise UsageError for one that is not known."""
     found: dict[str, DeviceProfile | None] = {}
     for name, device in kit.devices.items():
         profile = device.group.profile

@@ -1,0 +1,194 @@
+"""Simulated FedAvg against a plain torch loop: CPU time for each client update.
+
+    python benchmarks/yardstick.py [--passes 10]
+
+100 clients of 60 images 1x28x28 (standard normal, from ``default_rng(1000 + i)``), a
+convolutional net of 44,426 parameters given as a user's own torch module, one local epoch
+in batches of 20 (3 steps), SGD 0.05 without momentum, every client in every round, mean
+weighted by samples, no evaluation. Our side runs with channel, dropout and energy on, and
+all its frames. Each pass is a fresh process of each side, one thread each, in turn; a
+process tells the CPU time of the best of rounds 2 and 3 divided by the 100 updates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from edge_fd.scenario import Scenario
+
+CLIENTS, IMAGES, CLASSES = 100, 60, 10
+BATCH, LR = 20, 0.05
+MEASURED = (2, 3)
+SIDES = ("plain", "simulated")
+
+
+def net(_input_shape: tuple[int, ...], _classes: int) -> Any:
+    """The yardstick's student."""
+    from torch import nn
+
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(1, 6, 5),
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(2),
+            conv2=nn.Conv2d(6, 16, 5),
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(2),
+            flat=nn.Flatten(),
+            fc1=nn.Linear(256, 120),
+            relu3=nn.ReLU(),
+            fc2=nn.Linear(120, 84),
+            relu4=nn.ReLU(),
+            fc3=nn.Linear(84, CLASSES),
+        )
+    )
+
+
+def client_data(client: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(1000 + client)
+    x = rng.standard_normal((IMAGES, 1, 28, 28)).astype(np.float32)
+    return x, rng.integers(0, CLASSES, IMAGES)
+
+
+def scenario(folder: Path) -> Scenario:
+    """The yardstick as a scenario: channel, dropout and energy on, evaluation at the end only."""
+    from edge_fd.scenario import Scenario
+
+    return Scenario.parse(
+        {
+            "name": "yardstick",
+            "data": {"name": "npz", "path": str(folder / "data.npz"), "proxy": 0},
+            "split": {"kind": "group"},
+            "training": {"lr": LR, "momentum": 0.0, "batch": BATCH},
+            "method": {"name": "fedavg", "fedavg": {"local_epochs": 1}},
+            "rounds": {"count": 4, "evaluate_every": 1000, "deadline_s": 3600.0},
+            "devices": [
+                {"name": "dev", "count": CLIENTS, "student": "yardstick:net", "profile": "pi4"}
+            ],
+            "channel": {"model": "fdma"},
+            "dropout": {"link_up_s": 600.0, "link_down_s": 2.0}
+            | {"device_up_s": 1e5, "device_down_s": 5.0},
+        }
+    )
+
+
+def write_data(folder: Path) -> None:
+    """All clients in one file; the test part is one batch, for the evaluation of the last round."""
+    parts = [client_data(client) for client in range(CLIENTS)]
+    x, y = (np.concatenate(column) for column in zip(*parts, strict=True))
+    group = np.repeat(np.arange(CLIENTS), IMAGES)
+    np.savez(folder / "data.npz", x=x, y=y, group=group, test_x=x[:IMAGES], test_y=y[:IMAGES])
+
+
+def plain(_folder: Path) -> list[float]:
+    """CPU seconds of each round of the loop that one would write by hand."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = net((1, 28, 28), CLASSES)
+    clients = [tuple(map(torch.from_numpy, client_data(client))) for client in range(CLIENTS)]
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    spent_s = []
+    for _ in range(max(MEASURED)):
+        begun_s = time.process_time()
+        total = {name: torch.zeros_like(value) for name, value in weights.items()}
+        for x, y in clients:
+            model.load_state_dict(weights)
+            optimiser = torch.optim.SGD(model.parameters(), lr=LR)
+            order = torch.randperm(IMAGES)
+            for start in range(0, IMAGES, BATCH):
+                rows = order[start : start + BATCH]
+                optimiser.zero_grad()
+                torch.nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
+                optimiser.step()
+            for name, value in model.state_dict().items():
+                total[name] += value * (IMAGES / (CLIENTS * IMAGES))
+        weights = total
+        spent_s.append(time.process_time() - begun_s)
+    return spent_s
+
+
+def simulated(folder: Path) -> list[float]:
+    """CPU seconds of each round of our simulator, from one fusion to the next."""
+    from edge_fd.simulation import simulate
+
+    marks_s: list[float] = []
+    with tempfile.TemporaryDirectory() as run:
+        simulate(
+            scenario(folder),
+            Path(run) / "run",
+            bundles=folder / "bundles",
+            on_round=lambda _record: marks_s.append(time.process_time()),
+        )
+    return [0.0, *np.diff(marks_s).tolist()]
+
+
+def one_side(side: str, folder: Path) -> None:
+    spent_s = {"plain": plain, "simulated": simulated}[side](folder)
+    best_s = min(spent_s[number - 1] for number in MEASURED)
+    peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    facts = {"ms_per_update": 1e3 * best_s / CLIENTS, "peak_rss_mb": peak_kb * 1024 / 1e6}
+    print(json.dumps(facts))
+
+
+def run_side(side: str, folder: Path) -> dict[str, float]:
+    command = [sys.executable, __file__, "--side", side, "--folder", str(folder)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    facts: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return facts
+
+
+def compare(passes: int) -> dict[str, Any]:
+    """Both sides in turn, after one run that makes the bundle."""
+    taken: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_data(folder)
+        run_side("simulated", folder)
+        for number in range(passes):
+            # Whoever goes first changes, so that a drift of the machine hurts both.
+            for side in SIDES if number % 2 else SIDES[::-1]:
+                taken[side].append(run_side(side, folder))
+    times = {side: [facts["ms_per_update"] for facts in taken[side]] for side in SIDES}
+    ratios = [ours / theirs for theirs, ours in zip(times["plain"], times["simulated"], strict=True)]
+    return {
+        "passes": passes,
+        "cpu_ms_per_update": {side: statistics.median(times[side]) for side in SIDES},
+        "ratio_median": statistics.median(ratios),
+        "ratio_lowest": min(ratios),
+        "ratio_highest": max(ratios),
+        "peak_rss_mb": {
+            side: max(facts["peak_rss_mb"] for facts in taken[side]) for side in SIDES
+        },
+        "cpu_ms_per_update_by_pass": times,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--passes", type=int, default=10)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        one_side(options.side, options.folder)
+    else:
+        print(json.dumps(compare(options.passes), indent=2))
+
+
+if __name__ == "__main__":
+    main()
