@@ -40,6 +40,25 @@ class Work:
     predicted: int = 0
 
 
+@dataclass
+class Spent:
+    """Seconds that the requests of a round took, by kind; the driver owns the clock."""
+
+    train_s: float = 0.0
+    predict_s: float = 0.0
+
+    def add(self, request: Request, seconds: float) -> None:
+        """Add what one request took."""
+        if isinstance(request, Train):
+            self.train_s += seconds
+        elif isinstance(request, Predict):
+            self.predict_s += seconds
+
+    def notes(self) -> dict[str, float]:
+        """Return the seconds by name."""
+        return {"train_s": self.train_s, "predict_s": self.predict_s}
+
+
 class Desk:
     """A student and how to train it by default.
 

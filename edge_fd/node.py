@@ -20,7 +20,7 @@ from devices.student import Student
 from edge_fd import methods
 from edge_fd.codecs import codec
 from edge_fd.data.device_file import DeviceData, read_device_npz
-from edge_fd.desk import Desk
+from edge_fd.desk import Desk, Spent
 from edge_fd.errors import UsageError
 from edge_fd.evaluation import Evaluator
 from edge_fd.messages import Out
@@ -162,12 +162,15 @@ class _Node:
         job = participant.job
         if job is None:
             return
-        begun_s = time.monotonic()
-        job.run()
+        begun_s, spent = time.monotonic(), Spent()
+        while job.request is not None:
+            request, asked_s = job.request, time.monotonic()
+            job.answer()
+            spent.add(request, time.monotonic() - asked_s)
         self._computed_s = time.monotonic()
         compute_s = self._computed_s - begun_s
         self._publish(participant.finish(time.monotonic()))
-        self._told = {"compute_s": compute_s}
+        self._told = {"compute_s": compute_s, **spent.notes()}
         if job.loss is not None:
             self._told["loss"] = job.loss
         if self._evaluator is not None and number % self._evaluate_every == 0:

@@ -19,7 +19,7 @@ from edge_fd.records import Bytes, DeviceRecord, RoundRecord
 from edge_fd.rounds import Close
 from edge_fd.run_folder import RunFolder
 
-NOTED = ("accuracy_test", "accuracy_own", "loss", "down_s", "compute_s", "up_s")
+NOTED = ("accuracy_test", "accuracy_own", "loss", "down_s", "compute_s", "train_s", "predict_s", "up_s")
 ADDED = ("compute_j", "tx_j", "rx_j", "idle_j")
 
 

@@ -69,7 +69,9 @@ class DeviceRecord:
     ``accuracy_own`` the same predictions weighted to the device's own label
     mix; both None in rounds without evaluation. Seconds: ``down_s`` waiting
     for and receiving the announcement and knowledge, ``compute_s`` training
-    and predicting, ``up_s`` from the end of computing to the receipt.
+    and predicting, ``up_s`` from the end of computing to the receipt;
+    ``train_s`` and ``predict_s`` are the parts of ``compute_s`` that the
+    requests themselves took.
     Joules: None where not measured.
     """
 
@@ -93,6 +95,8 @@ class DeviceRecord:
     idle_j: float | None
     attempts: int
     private_samples: int
+    train_s: float | None = None
+    predict_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -246,6 +246,8 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
         return f"unknown key {path!r}{nearest(str(first['loc'][-1]), known)}"
     if first["type"] == "missing":
         return f"{path!r} is missing; add it"
+    if first["type"] == "tuple_type":
+        return f"{path} = {first['input']!r} must be tables; write [[{path}]]"
     message = first["msg"].replace("Input should", "it should")
     return f"{path} = {first['input']!r}: {message}"
 

@@ -10,7 +10,7 @@ import simpy
 
 import channel_sim
 from devices.profile import DeviceProfile
-from edge_fd.desk import Desk, Work
+from edge_fd.desk import Desk, Spent, Work
 from edge_fd.kit import Kit, KitDevice
 from edge_fd.messages import Out
 from edge_fd.methods.base import Device
@@ -165,16 +165,19 @@ class Node:
         job, number = participant.job, participant.job_round
         if job is None:
             return
-        begun_s = self._env.now
+        begun_s, spent = self._env.now, Spent()
         self._recorder.note(self.name, number, down_s=begun_s - self._opened_s)
         try:
             while job.request is not None:
-                yield self._env.timeout(self._seconds(job.work))
+                seconds = self._seconds(job.work)
+                yield self._env.timeout(seconds)
+                spent.add(job.request, seconds)
                 job.answer()
         except simpy.Interrupt:
             self._charge_computing(number, begun_s)
             return
         self._charge_computing(number, begun_s)
+        self._recorder.note(self.name, number, **spent.notes())
         self._computed = (number, self._env.now)
         if job.loss is not None:
             self._recorder.note(self.name, number, loss=job.loss)

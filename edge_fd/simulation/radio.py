@@ -107,8 +107,9 @@ def _settings(channel: ChannelSection, known: Iterable[str]) -> dict[str, Any]:
     for key, value in settings.items():
         if key not in names:
             raise UnknownNameError(f"key of [channel], model {channel.model!r},", key, names)
-        if isinstance(value, list | dict):
-            raise UsageError(f"[channel] {key} = {value!r} must be one number or word")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number and key != "fading":
+            raise UsageError(f"[channel] {key} = {value!r} must be a number")
     return settings
 
 
