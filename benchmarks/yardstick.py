@@ -164,16 +164,16 @@ def compare(passes: int) -> dict[str, Any]:
             for side in SIDES if number % 2 else SIDES[::-1]:
                 taken[side].append(run_side(side, folder))
     times = {side: [facts["ms_per_update"] for facts in taken[side]] for side in SIDES}
-    ratios = [ours / theirs for theirs, ours in zip(times["plain"], times["simulated"], strict=True)]
+    ratios = [
+        ours / theirs for theirs, ours in zip(times["plain"], times["simulated"], strict=True)
+    ]
     return {
         "passes": passes,
         "cpu_ms_per_update": {side: statistics.median(times[side]) for side in SIDES},
         "ratio_median": statistics.median(ratios),
         "ratio_lowest": min(ratios),
         "ratio_highest": max(ratios),
-        "peak_rss_mb": {
-            side: max(facts["peak_rss_mb"] for facts in taken[side]) for side in SIDES
-        },
+        "peak_rss_mb": {side: max(facts["peak_rss_mb"] for facts in taken[side]) for side in SIDES},
         "cpu_ms_per_update_by_pass": times,
     }
 

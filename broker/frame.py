@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -32,6 +32,7 @@ __all__ = [
     "check_origin",
     "decode",
     "encode",
+    "encode_sized",
     "seal",
     "sizes",
 ]
@@ -88,15 +89,21 @@ def encode(frame: Frame, *, compress: bool = False) -> bytes:
     With ``compress`` an array travels as zstd where that is shorter. Raises
     :class:`FrameError` for what :func:`decode` would refuse under the default limits.
     """
+    return encode_sized(frame, compress=compress)[0]
+
+
+def encode_sized(frame: Frame, *, compress: bool = False) -> tuple[bytes, FrameSizes]:
+    """Return what :func:`encode` does, and the :func:`sizes` of it without a second reading."""
     if frame.kind not in KINDS:
         raise FrameError("kind", f"unknown kind {frame.kind!r}; known: {', '.join(KINDS)}")
     _check(frame, LIMITS)
+    forms = {k: pack_array(k, a, compress=compress) for k, a in frame.arrays.items()}
     optional = {
         _RUN: frame.run,
         _ROUND: frame.round,
         _DEVICE: frame.device,
         _METHOD: frame.method,
-        _ARRAYS: {k: pack_array(k, a, compress=compress) for k, a in frame.arrays.items()},
+        _ARRAYS: forms,
         _META: dict(frame.meta),
     }
     body = {_VERSION: FORMAT_VERSION, _KIND: KINDS[frame.kind]}
@@ -104,7 +111,7 @@ def encode(frame: Frame, *, compress: bool = False) -> bytes:
     data: bytes = cbor2.dumps(body | {_CRC: bytes(_CRC_BYTES)}, canonical=True)
     _check_size(data, LIMITS)
     check_structure(data, limits=LIMITS, tags=ARRAY_TAGS)
-    return seal(data[:-_CRC_BYTES])
+    return seal(data[:-_CRC_BYTES]), _split(forms.values(), len(data))
 
 
 def decode(data: bytes, *, limits: Limits = LIMITS) -> Frame:
@@ -137,9 +144,7 @@ def decode(data: bytes, *, limits: Limits = LIMITS) -> Frame:
 
 def sizes(data: bytes, *, limits: Limits = LIMITS) -> FrameSizes:
     """Split the bytes of an encoded frame into payload and envelope."""
-    forms = _read(data, limits).get(_ARRAYS, {}).values()
-    payload = sum(coded_bytes(form) for form in forms)
-    return FrameSizes(payload, len(data) - payload)
+    return _split(_read(data, limits).get(_ARRAYS, {}).values(), len(data))
 
 
 def check_origin(frame: Frame, *, run: str, device: str) -> None:
@@ -152,13 +157,22 @@ def check_origin(frame: Frame, *, run: str, device: str) -> None:
 
 def seal(data: bytes) -> bytes:
     """Append the CRC-32 (as in zlib and Ethernet) of ``data``, big-endian."""
-    return data + zlib.crc32(data).to_bytes(_CRC_BYTES, "big")
+    return data + _crc(data)
+
+
+def _crc(data: bytes | memoryview) -> bytes:
+    return zlib.crc32(data).to_bytes(_CRC_BYTES, "big")
+
+
+def _split(forms: Iterable[Any], total_bytes: int) -> FrameSizes:
+    payload = sum(coded_bytes(form) for form in forms)
+    return FrameSizes(payload, total_bytes - payload)
 
 
 def _read(data: bytes, limits: Limits) -> dict[int, Any]:
     """Bytes to the checked top-level map; its arrays are still in their coded form."""
     _check_size(data, limits)
-    if seal(data[:-_CRC_BYTES]) != data:
+    if _crc(memoryview(data)[:-_CRC_BYTES]) != data[-_CRC_BYTES:]:
         raise FrameError("crc", f"the checksum does not fit the {len(data)} bytes: damaged or cut")
     check_structure(data, limits=limits, tags=ARRAY_TAGS)
     body: dict[int, Any] = cbor2.loads(data)

@@ -133,7 +133,7 @@ class Student:
         _check_run(len(x), size, epochs, steps)
         _check_rates(rate, factor)
         feed = _checked_inputs(loss, signature, inputs, len(x), self.bundle.classes)
-        current = state if keep_momentum else State(state.theta, np.zeros_like(state.opt))
+        current = state if keep_momentum else State(state.theta, self.initial.opt)
         losses: list[float] = []
         seen: list[tuple[Array, npt.NDArray[np.int64]]] = []
         for index in _batches(len(x), size, epochs, steps, rng):

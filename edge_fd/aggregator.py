@@ -105,7 +105,9 @@ class Aggregator:
         self._keeper, self._watcher = keeper, watcher
         self._proxy, self._proxy_per_round = proxy, proxy_per_round
         self._parameters, self._epoch = parameters, epoch
+        self._fingerprint = method.fingerprint()
         self._rounds = Rounds(plan, history)
+        self._admitted: dict[str, tuple[bytes, Knowledge | None]] = {}
         self._job_round = 0
         self._memory: Memory = {}
         self._given: dict[str, int] = {}
@@ -204,7 +206,7 @@ class Aggregator:
                 "method", f"method {frame.method!r}; this run's is {self._method.name!r}"
             )
         if frame.round == self.number:
-            admit(frame, self._expected(frame.round))
+            self._admitted[name] = payload, admit(frame, self._expected(frame.round))
         return self._do(self._rounds.offer(name, frame.round, payload, now_s), now_s)
 
     def _birth(self, name: str, said: messages.Birth, now_s: float) -> list[Out]:
@@ -216,7 +218,7 @@ class Aggregator:
         return self._do(self._rounds.birth(name, said.instance, said.session, now_s), now_s)
 
     def _objection(self, said: messages.Birth) -> str:
-        if said.method != self._method.fingerprint():
+        if said.method != self._fingerprint:
             return (
                 f"this run's method is {self._method.name} with other settings or source;"
                 " export the bundle again from the scenario that is served"
@@ -267,8 +269,9 @@ class Aggregator:
         uploads = {
             name: knowledge
             for name, raw in action.contributions.items()
-            if (knowledge := admit(decode(raw), expected)) is not None
+            if (knowledge := self._knowledge_in(name, raw, expected)) is not None
         }
+        self._admitted = {}
         self._memory = dict(self.outcome.memory)
         server = Server(self._classes, self._proxy, self._desk is not None, self._memory)
         facts = Round(action.round, self.indices(action.round))
@@ -277,6 +280,11 @@ class Aggregator:
         self._job_round = action.round
         self.job = Job(half, self._desk, self.outcome.state, rng)
         return []
+
+    def _knowledge_in(self, name: str, raw: bytes, expected: Expected) -> Knowledge | None:
+        """Knowledge of a contribution; after a restart it is known by its bytes alone."""
+        read, knowledge = self._admitted.get(name, (b"", None))
+        return knowledge if read is raw else admit(decode(raw), expected)
 
     def _announce(self, action: rounds.Announce, now_s: float) -> list[Out]:
         outs = [] if action.reminder else self._knowledge_for(action.devices)
@@ -339,7 +347,7 @@ class Aggregator:
 
     def _state(self, *, online: bool) -> Out:
         after = self._rounds.after if self.finished else None
-        said = AggregatorState(self._epoch, online, self._method.fingerprint(), after)
+        said = AggregatorState(self._epoch, online, self._fingerprint, after)
         frame = messages.state(said, run=self._run, method=self._method.name)
         made = out(topics.bcast(self._run, "state"), frame, retain=True)
         return replace(made, round=max(1, self.number))

@@ -101,7 +101,7 @@ class Desk:
                 return softmax(logits).astype(np.float32), state
             return logits, state
         if isinstance(request, Load):
-            return None, State(request.theta, np.zeros_like(request.theta))
+            return None, State(request.theta, self.student.initial.opt)
         if isinstance(request, Read):
             return state.theta, state
         raise TypeError(f"a method may not yield {request!r}")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from broker.frame import sizes
+from broker.frame import FrameSizes, sizes
 from broker.overhead import puback_bytes, publish_bytes, tcp_ip_bytes
 from edge_fd.records import Bytes
 
 
-def message_bytes(topic: str, frame: bytes, *, paper_values: int = 0) -> Bytes:
+def message_bytes(
+    topic: str, frame: bytes, *, split: FrameSizes | None = None, paper_values: int = 0
+) -> Bytes:
     """Return the bytes of one QoS 1 message between a device and its broker.
 
     Payload and envelope are counted in the frame itself, MQTT is exact by the
     packet formats (PUBLISH and its PUBACK), TCP/IP is the first-order estimate
-    of :mod:`broker.overhead`.
+    of :mod:`broker.overhead`. ``split`` saves reading a frame whose sizes are known.
     """
-    split = sizes(frame)
+    split = split or sizes(frame)
     publish = publish_bytes(topic, len(frame))
     return Bytes(
         payload=split.payload,

@@ -25,9 +25,9 @@ class Loss:
     ``function(logits, **inputs)`` returns a scalar. ``rows`` are inputs of
     shape (batch, classes) float32 that follow the samples, ``tables`` have
     shape (classes, classes) float32 and hold for the whole request, ``scalars``
-    are float32 of shape (). Names in ``distributions`` must have rows that sum
-    to one within 1e-3; a row of a *table* may be all zero, which says that this
-    class has no teacher.
+    are float32 of shape (). Names in ``distributions`` must have rows of no
+    negative number that sum to one within 1e-3; a row of a *table* may be all
+    zero, which says that this class has no teacher.
     """
 
     function: Callable[..., Tensor]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias, cast
 
 from broker import topics
 from broker.errors import FrameError
-from broker.frame import Frame, encode
+from broker.frame import Frame, decode, encode_sized
 from edge_fd.codecs import Codec, from_frame, to_frame
 from edge_fd.knowledge import VALUE_OF_KIND, Exact, Knowledge
 from edge_fd.ledger import message_bytes
@@ -38,6 +39,11 @@ class Out:
     def device(self) -> str:
         """Whose link it crosses; empty for a broadcast."""
         return topics.parse(self.topic).device
+
+    @cached_property
+    def frame(self) -> Frame:
+        """The payload decoded, once for all who are handed this same message."""
+        return decode(self.payload)
 
 
 @dataclass(frozen=True)
@@ -72,9 +78,9 @@ def out(
     paper_values: int = 0,
 ) -> Out:
     """Encode ``frame`` for ``topic`` and say what it costs."""
-    payload = encode(frame, compress=compress)
-    cost = message_bytes(topic, payload, paper_values=paper_values) if charged else None
-    return Out(topic, payload, frame.round, cost, retain)
+    payload, split = encode_sized(frame, compress=compress)
+    cost = message_bytes(topic, payload, split=split, paper_values=paper_values)
+    return Out(topic, payload, frame.round, cost if charged else None, retain)
 
 
 def piece(

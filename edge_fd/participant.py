@@ -24,6 +24,7 @@ from edge_fd.knowledge import Knowledge
 from edge_fd.ledger import message_bytes
 from edge_fd.messages import Out, out
 from edge_fd.methods.base import Device, Method, Round
+from edge_fd.records import Bytes
 from edge_fd.session import Session
 from edge_fd.store import Saved
 from edge_fd.streams import stream
@@ -67,8 +68,9 @@ class Participant:
         """Frames from the aggregator that could not be read."""
         self._method, self._device, self._codec = method, device, codec
         self._seed, self._save = seed, save
+        self._fingerprint = method.fingerprint()
         self._memory = dict(self.saved.memory)
-        self._unpublished_values = 0
+        self._cost: Bytes | None = None
         self._session = Session(
             done=self.saved.done,
             upload=self.saved.upload,
@@ -101,9 +103,16 @@ class Participant:
     def receive(self, topic: str, payload: bytes, now_s: float) -> list[Out]:
         """A message arrived. One that cannot be read is counted and left alone."""
         try:
-            where = topics.parse(topic)
             frame = decode(payload)
-            actions = self._read(where.leaf, frame, now_s)
+        except FrameError:
+            self.refusals += 1
+            return []
+        return self.receive_frame(topic, frame, now_s)
+
+    def receive_frame(self, topic: str, frame: Frame, now_s: float) -> list[Out]:
+        """As :meth:`receive`, for a driver that decodes once what many devices hear."""
+        try:
+            actions = self._read(topics.parse(topic).leaf, frame, now_s)
         except (FrameError, TopicError):
             self.refusals += 1
             return []
@@ -116,7 +125,7 @@ class Participant:
             raise RuntimeError(f"round {number} is not computed yet")
         self.job = None
         me = self.identity
-        frame, self._unpublished_values = messages.piece(
+        frame, values = messages.piece(
             job.result,
             self._codec,
             run=me.run,
@@ -124,12 +133,13 @@ class Participant:
             device=me.device,
             method=self._method.name,
         )
-        upload = messages.out(
-            self._topic("knowledge"), frame, compress=self._codec.compress
-        ).payload
-        self.saved = Saved(number, upload, job.state, self._memory)
+        made = out(
+            self._topic("knowledge"), frame, compress=self._codec.compress, paper_values=values
+        )
+        self._cost = made.cost
+        self.saved = Saved(number, made.payload, job.state, self._memory)
         self._save(self.saved)
-        return self._do(self._session.computed(number, upload, now_s))
+        return self._do(self._session.computed(number, made.payload, now_s))
 
     def metrics(self, number: int, values: dict[str, float]) -> Out:
         """Evaluation and timings of round ``number`` for the aggregator; not charged."""
@@ -170,7 +180,7 @@ class Participant:
         return []
 
     def _same_method(self, fingerprint: bytes) -> None:
-        if fingerprint != self._method.fingerprint():
+        if fingerprint != self._fingerprint:
             raise RefusedError(
                 f"the aggregator runs another {self._method.name}, or with other settings;"
                 " export the bundle again from its scenario, and install the same edge-fd"
@@ -210,16 +220,16 @@ class Participant:
             self._device.capability,
             bundle.student,
             bundle.parameters,
-            self._method.fingerprint(),
+            self._fingerprint,
         )
         made = out(self._topic("birth"), messages.birth(said, run=me.run, device=me.device))
         return replace(made, round=max(1, self.saved.done))
 
     def _upload(self, action: session.SendUpload) -> Out:
         topic = self._topic("knowledge")
+        cost = self._cost or message_bytes(topic, action.upload)
         # A paper counts a number once, however often it had to be sent.
-        values, self._unpublished_values = self._unpublished_values, 0
-        cost = message_bytes(topic, action.upload, paper_values=values)
+        self._cost = replace(cost, paper_values=0)
         return Out(topic, action.upload, action.round, cost)
 
     def _topic(self, leaf: str) -> str:

@@ -126,19 +126,23 @@ Request: TypeAlias = Train | Predict | Load | Read
 
 
 def check_targets(request: Train, loss: Loss) -> None:
-    """Raise :class:`TargetError` unless the request's distributions sum to one.
+    """Raise :class:`TargetError` unless the request's distributions are distributions.
 
-    Run by every driver before it computes. Un-normalised targets make
-    cross-entropy unbounded below, a fault found in two published code bases.
+    Rows must hold no negative number and sum to one. Run by every driver before
+    it computes. Other targets make cross-entropy unbounded below, a fault found
+    in two published code bases.
     """
     for name in loss.distributions:
-        sums = np.asarray(request.inputs[name], np.float64).sum(-1)
-        wrong = np.abs(sums - 1) > ROW_SUM_TOLERANCE
+        rows = np.asarray(request.inputs[name], np.float64)
+        sums = rows.sum(-1)
+        # Written so that NaN is wrong.
+        wrong = ~(np.abs(sums - 1) <= ROW_SUM_TOLERANCE) | (rows < 0).any(-1)
         if name in loss.tables:
-            wrong &= sums != 0
+            wrong &= (rows != 0).any(-1)
         if wrong.any():
             row = int(np.argmax(wrong))
             raise TargetError(
-                f"targets {name!r} of loss {request.loss!r} must sum to one within"
-                f" {ROW_SUM_TOLERANCE}: row {row} sums to {sums[row]:.6g}"
+                f"targets {name!r} of loss {request.loss!r} must be 0 or more and sum to one within"
+                f" {ROW_SUM_TOLERANCE}: row {row} sums to {sums[row]:.6g}, its lowest value is"
+                f" {rows[row].min():.6g}; normalise them"
             )

@@ -7,6 +7,7 @@ error names the key, the value and the remedy.
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Mapping
@@ -15,6 +16,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from broker.errors import TopicError
+from broker.topics import check_name
+from edge_fd import methods
 from edge_fd.errors import UsageError, nearest
 
 if sys.version_info >= (3, 11):
@@ -26,7 +30,7 @@ else:  # pragma: no cover - the same library under its older name
 class Section(BaseModel):
     """Base of the sections: unknown keys are errors, values are not coerced from text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataSection(Section):
@@ -198,9 +202,17 @@ class Scenario(Section):
         for name, settings in (self.method.model_extra or {}).items():
             if not isinstance(settings, dict):
                 raise UsageError(
-                    f"{where}: method.{name} = {settings!r} is no setting of [method];"
-                    f" settings stand in a table of the method, [method.{self.method.name}]"
+                    f"{where}: method.{name} = {settings!r} is no setting of [method], which holds"
+                    f" 'name'; others stand in a table of the method, [method.{self.method.name}]"
                 )
+        try:
+            check_name("run", self.name)
+            for device in self.device_names():
+                check_name("device", device)
+            for name in (self.method.name, *(self.method.model_extra or {})):
+                methods.create(name, self.method.settings(name))
+        except (TopicError, UsageError) as error:
+            raise UsageError(f"{where}: {error}") from None
 
 
 def load_tree(path: str | Path) -> dict[str, Any]:
@@ -246,6 +258,8 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
         return f"unknown key {path!r}{nearest(str(first['loc'][-1]), known)}"
     if first["type"] == "missing":
         return f"{path!r} is missing; add it"
+    if first["type"] == "model_type":
+        return f"{path} = {first['input']!r} must be a table; write [{path}]"
     if first["type"] == "tuple_type":
         return f"{path} = {first['input']!r} must be tables; write [[{path}]]"
     message = first["msg"].replace("Input should", "it should")
@@ -284,8 +298,8 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'"{escaped}"'
+        # JSON's escapes are TOML's; TOML wants one for DEL as well.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, list | tuple):
         return f"[{', '.join(_toml_value(item) for item in value)}]"
     if isinstance(value, float) and math.isinf(value):

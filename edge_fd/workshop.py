@@ -59,12 +59,14 @@ class Workshop:
 
         Equal students start from equal weights, drawn from the scenario's seed.
         """
+        data = self._dataset
         facts = {
             "student": student,
             "capability": capability,
             "method": self._method_facts(),
             "training": self._scenario.training.model_dump(),
-            "data": [self._dataset.name, list(self._dataset.x.shape[1:]), self._dataset.classes],
+            "losses": {name: loss.source_hash for name, loss in self._method.losses.items()},
+            "data": [data.name, list(data.x.shape[1:]), data.classes, data.scale, data.offset],
             "factory": factory.facts if factory else None,
         }
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]

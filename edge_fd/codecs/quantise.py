@@ -37,5 +37,6 @@ def to_range(value: Array) -> tuple[Coded, float, float]:
 
 
 def from_range(coded: Coded, low: float, step: float) -> Array:
-    """Undo :func:`to_range`."""
-    return (low + coded.astype(np.float64) * step).astype(np.float32)
+    """Undo :func:`to_range`; a range that leaves float32 gives infinities."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (low + coded.astype(np.float64) * step).astype(np.float32)

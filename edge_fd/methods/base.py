@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import math
+import sys
 from collections.abc import Generator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -27,6 +27,8 @@ Capability: TypeAlias = Literal["train", "infer"]
 Memory: TypeAlias = dict[str, npt.NDArray[Any]]
 DeviceHalf: TypeAlias = Generator[Request, Any, Knowledge | None]
 ServerHalf: TypeAlias = Generator[Request, Any, Fused]
+
+HIGHEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,9 @@ class Method:
         return asdict(self)
 
     def fingerprint(self) -> bytes:
-        """Return 8 bytes over name, settings and source: equal on all sides of a run."""
-        text = f"{self.name}{sorted(self.settings().items())}{inspect.getsource(type(self))}"
+        """Return 8 bytes over name, settings and source file: equal on all sides of a run."""
+        source = inspect.getsource(sys.modules[type(self).__module__])
+        text = f"{self.name}{sorted(self.settings().items())}{source}"
         return hashlib.sha256(text.encode()).digest()[:8]
 
 
@@ -136,7 +139,7 @@ def _check(key: str, value: Any, default: Any, limits: Mapping[str, Any]) -> Non
             f"{key} = {value!r} must be a {type(default).__name__}, for example {default!r}"
         )
     least, most = limits.get("least"), limits.get("most")
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(default, float) and not -HIGHEST <= value <= HIGHEST:
         raise UsageError(f"{key} = {value!r} must be finite")
     if (least is not None and value < least) or (most is not None and value > most):
         raise UsageError(f"{key} = {value!r} is out of range; allowed: {_span(least, most)}")

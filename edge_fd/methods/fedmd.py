@@ -31,9 +31,10 @@ class FedMD(Method):
     """Agree on the logits of public samples, digest the consensus, revisit private data.
 
     Logits are raw (before softmax) and the digest loss is their mean absolute
-    error, as in the authors' code. Before the first round every device learns
-    the labelled public set for ``transfer_epochs``; 0 leaves that out, and then
-    the public set needs no labels and FedMD sees no more of them than DS-FL.
+    error, as in the authors' code. In its first round, whichever that is, a
+    device learns the labelled public set for ``transfer_epochs``; 0 leaves that
+    out, and then the public set needs no labels and FedMD sees no more of them
+    than DS-FL.
     """
 
     name: ClassVar[str] = "fedmd"
@@ -54,17 +55,18 @@ class FedMD(Method):
         return self.transfer_epochs > 0
 
     def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:
-        """Digest the last consensus (or transfer at first), revisit, publish logits."""
+        """Transfer at first, digest the last consensus, revisit, publish logits."""
         proxy = device.proxy
         if device.capability == "train":
+            if self.transfer_epochs and "transferred" not in device.memory:
+                public = chosen(proxy, None)
+                y = {"y": one_hot(public.labels, device.classes)}
+                yield Train("local", public, y, epochs=self.transfer_epochs)
+                device.memory["transferred"] = np.ones(1, np.uint8)
             if knowledge is not None:
                 samples = chosen(proxy, knowledge.indices)
                 target = {"target": knowledge.value}
                 yield Train("digest", samples, target, epochs=self.digest_epochs)
-            elif self.transfer_epochs and round.number == 1:
-                public = chosen(proxy, None)
-                y = {"y": one_hot(public.labels, device.classes)}
-                yield Train("local", public, y, epochs=self.transfer_epochs)
             yield from train_privately(device, self.local_epochs)
         logits = yield Predict(chosen(proxy, round.indices), output="logits")
         return Knowledge("logits", logits)

@@ -88,7 +88,7 @@ class Node:
         if not self.up:
             return
         self._opened_s = round_opened_s
-        self._act(self._participant.receive(message.topic, message.payload, self._env.now))
+        self._act(self._participant.receive_frame(message.topic, message.frame, self._env.now))
 
     def spend(self, number: int, **joules: float) -> None:
         """Draw energy, charged to a round; an empty battery ends the device."""

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from importlib import import_module
 
+__all__ = ["find"]
+
 
 def find(name: str) -> Callable[[argparse.Namespace], int]:
     """Return the function of a verb."""
