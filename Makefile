@@ -26,7 +26,7 @@ broker:  ## install mosquitto where we may; else say how, and go on with amqtt
 		echo "mosquitto is not installed: run 'apt install mosquitto'; going on with the embedded amqtt"; \
 	fi
 
-demo: install  ## a real deployment here and a larger one simulated, compared in one report
+demo: install broker  ## a real deployment here and a larger one simulated, compared in one report
 	$(BIN)/edge-fd demo --out runs/demo
 
 test: install broker  ## all tests, against every broker found

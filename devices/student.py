@@ -161,7 +161,7 @@ class Student:
         feed = _checked_inputs(loss, signature, inputs, len(x), self.bundle.classes)
         return self._step(state, loss, x, feed, lr=lr, momentum=momentum)
 
-    def predict(self, state: State, x: Array, *, batch: int = 256) -> Array:
+    def predict(self, state: State, x: Array, *, batch: int = 32) -> Array:
         """Logits (n, classes) float32 of ``x`` (n, *input_shape) float32."""
         self._check_x(x)
         if batch < 1:
@@ -283,6 +283,10 @@ class Student:
             # Not add_initializer: it is ignored without a word for weights that
             # are folded or fused, and the session would keep the old ones.
             options = self._options()
+            # Every new theta needs a new session: the old one's memory goes first, and
+            # an arena would stay as large as its largest batch for no gain in speed.
+            options.enable_cpu_mem_arena = False
+            self._infer = None
             self._infer_theta = theta
             value = ort.OrtValue.ortvalue_from_numpy(theta)
             options.add_external_initializers(["theta"], [value])

@@ -151,9 +151,8 @@ class Aggregator:
 
     def receive(self, topic: str, payload: bytes, now_s: float) -> list[Out]:
         """A message arrived; one that must be refused is answered, counted, and harms nothing."""
-        try:
-            where = topics.parse(topic)
-        except TopicError:
+        where = _from_a_device(topic)
+        if where is None:
             self.refusals["topic"] += 1
             return []
         try:
@@ -255,7 +254,7 @@ class Aggregator:
             elif isinstance(action, rounds.TurnAway):
                 outs.append(self._turn_away(action))
             elif isinstance(action, Close):
-                self._watcher.closed(action, opened_s=self._rounds.opened_s, now_s=now_s)
+                self._watcher.closed(action, opened_s=action.opened_s, now_s=now_s)
             elif isinstance(action, rounds.Fuse):
                 outs += self._fuse(action, now_s)
             else:
@@ -264,6 +263,7 @@ class Aggregator:
 
     def _fuse(self, action: rounds.Fuse, now_s: float) -> list[Out]:
         if self.outcome.round >= action.round:  # fused in an earlier life, not yet recorded
+            self._watcher.fused(self.outcome)
             return self._do(self._rounds.fused(action.round, now_s), now_s)
         expected = self._expected(action.round)
         uploads = {
@@ -356,6 +356,18 @@ class Aggregator:
         if device:
             return topics.down(self._run, device, leaf)
         return topics.bcast(self._run, leaf)
+
+
+def _from_a_device(topic: str) -> topics.Topic | None:
+    """Parse a topic; None for one that is not ours, or not on the way up.
+
+    amqtt delivers what was not subscribed to: our own retained state.
+    """
+    try:
+        where = topics.parse(topic)
+    except TopicError:
+        return None
+    return where if where.direction == "up" else None
 
 
 class MemoryKeeper:

@@ -62,7 +62,8 @@ class Journal:
         while at + _HEAD.size <= len(data):
             length, crc = _HEAD.unpack_from(data, at)
             body = data[at + _HEAD.size : at + _HEAD.size + length]
-            if len(body) < length or zlib.crc32(body) != crc:
+            # A file system may leave zeros at the end, and the CRC-32 of nothing is zero.
+            if not length or len(body) < length or zlib.crc32(body) != crc:
                 break
             what, number, name, raw = cbor2.loads(body)
             self.entries.append((what, number, name, raw))

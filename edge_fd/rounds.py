@@ -108,12 +108,13 @@ class Fuse:
 
 @dataclass(frozen=True)
 class Close:
-    """A round has ended; ``failed`` where its quorum was missed."""
+    """A round that opened at ``opened_s`` has ended; ``failed`` where its quorum was missed."""
 
     round: int
     failed: bool
     accepted: tuple[str, ...]
     participants: tuple[str, ...]
+    opened_s: float
 
 
 @dataclass(frozen=True)
@@ -169,11 +170,6 @@ class Rounds:
         """Number of the round that is open or was last open; 0 before the first."""
         return self._open.number
 
-    @property
-    def opened_s(self) -> float:
-        """When the current round was opened (in this life)."""
-        return self._open.opened_s
-
     def remaining_s(self, now_s: float) -> float:
         """Seconds to the deadline of the open round."""
         return self._open.deadline_s - now_s
@@ -193,17 +189,27 @@ class Rounds:
         return math.inf
 
     def start(self, now_s: float) -> list[Action]:
-        """Begin, or take up where the history ends. A deadline starts anew."""
+        """Begin, or take up where the history ends. A deadline starts anew.
+
+        The close of a round that was not gone on from is told again: the earlier
+        life may have ended before anybody wrote it down.
+        """
         if self.status == "waiting" and self.number:
-            return self._next(now_s)
+            failed = self.after < self.number
+            self._open.opened_s = now_s
+            told = [self._close_of(failed=True)] if failed else []
+            return [*told, *self._next(now_s)]
         if self.status == "waiting":
             self._join_by_s = now_s + self.plan.join_s
             return []
         if self.status == "open":
             self._set_clock(now_s)
-            return [Announce(self.number, self._open.missing), *self._maybe_close(now_s)]
+            if not self._open.missing:
+                return self._close(now_s)
+            return [Announce(self.number, self._open.missing)]
         if self.status == "fusing":
-            return [self._fuse()]
+            self._open.opened_s = now_s
+            return [self._close_of(failed=False), self._fuse()]
         return [Finish()]
 
     def birth(self, name: str, instance: bytes, session: int, now_s: float) -> list[Action]:
@@ -331,15 +337,19 @@ class Rounds:
     def _close(self, now_s: float) -> list[Action]:
         current = self._open
         failed = len(current.contributions) < max(1, self.plan.quorum)
-        accepted = tuple(sorted(current.contributions))
         what = "failed" if failed else "close"
         actions: list[Action] = [Record((what, current.number, "", b""))]
-        actions.append(Close(current.number, failed, accepted, current.participants))
-        self._accepted[current.number] = frozenset(accepted)
+        actions.append(self._close_of(failed=failed))
+        self._accepted[current.number] = frozenset(current.contributions)
         if failed:
             return [*actions, *self._next(now_s)]
         self.status = "fusing"
         return [*actions, self._fuse()]
+
+    def _close_of(self, *, failed: bool) -> Close:
+        current = self._open
+        accepted = tuple(sorted(current.contributions))
+        return Close(current.number, failed, accepted, current.participants, current.opened_s)
 
     def _fuse(self) -> Fuse:
         return Fuse(self.number, dict(sorted(self._open.contributions.items())))

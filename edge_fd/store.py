@@ -62,7 +62,12 @@ class DeviceStore:
                 f"state folder {self.folder} is in use by another process;"
                 " give each device its own --state"
             ) from None
-        self._count_session()
+        try:
+            self.load()  # a folder that is not ours is left as it is
+            self._count_session()
+        except BaseException:
+            self._lock.close()
+            raise
         return self
 
     def __exit__(

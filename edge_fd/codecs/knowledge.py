@@ -54,7 +54,7 @@ def to_frame(knowledge: Knowledge, how: Codec) -> tuple[Arrays, Meta]:
     if how.form == "float16":
         coded: npt.NDArray[Any] = _to_half(value)
     elif how.form == "uint8" and knowledge.kind in DISTRIBUTIONS:
-        coded = quantise.to_unit(value)
+        coded = _to_levels(value)
     elif how.form == "uint8":
         coded, low, step = quantise.to_range(value)
         meta = {"low": low, "step": step}
@@ -103,6 +103,16 @@ def _to_half(value: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
     return value.astype(np.float16)
 
 
+def _to_levels(value: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    coded = quantise.to_unit(value)
+    if ((coded == 0).all(-1) & (value > 0).any(-1)).any():
+        raise FrameError(
+            "range",
+            f"uint8 leaves nothing of a row of {value.shape[-1]} small probabilities; use float16",
+        )
+    return coded
+
+
 def _value(kind: str, coded: npt.NDArray[Any], meta: Mapping[str, Any]) -> npt.NDArray[np.float32]:
     if coded.dtype != np.uint8:
         return coded.astype(np.float32)
@@ -126,6 +136,7 @@ def _normalised(
         raise FrameError("range", f"{kind} hold a negative probability {float(value.min()):g}")
     sums = value.astype(np.float64).sum(-1)
     wrong = np.abs(sums - 1) > ROW_SUM_TOLERANCE + value.shape[1] * rounding
+    wrong |= sums == 0
     if kind == "label_table":
         wrong &= sums != 0
     if wrong.any():

@@ -28,8 +28,6 @@ Memory: TypeAlias = dict[str, npt.NDArray[Any]]
 DeviceHalf: TypeAlias = Generator[Request, Any, Knowledge | None]
 ServerHalf: TypeAlias = Generator[Request, Any, Fused]
 
-HIGHEST = sys.float_info.max
-
 
 @dataclass(frozen=True)
 class Round:
@@ -139,8 +137,10 @@ def _check(key: str, value: Any, default: Any, limits: Mapping[str, Any]) -> Non
             f"{key} = {value!r} must be a {type(default).__name__}, for example {default!r}"
         )
     least, most = limits.get("least"), limits.get("most")
-    if isinstance(default, float) and not -HIGHEST <= value <= HIGHEST:
-        raise UsageError(f"{key} = {value!r} must be finite")
+    # An integer of a file may be beyond what a float can hold.
+    top = sys.float_info.max
+    if isinstance(default, float) and isinstance(value, int | float) and not -top <= value <= top:
+        raise UsageError(f"{key} must be finite; give a number, for example {default!r}")
     if (least is not None and value < least) or (most is not None and value > most):
         raise UsageError(f"{key} = {value!r} is out of range; allowed: {_span(least, most)}")
 

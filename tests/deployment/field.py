@@ -35,8 +35,11 @@ def tree(method: str, **changes: Any) -> dict[str, Any]:
         {"name": "cnn", "count": 1, "student": "lenet5"},
         {"name": "mlp", "count": 1, "student": "mlp"},
         {
-            "name": "sensor", "count": 1, "student": "mlp",
-            "capability": "infer", "factory_epochs": 3,
+            "name": "sensor",
+            "count": 1,
+            "student": "mlp",
+            "capability": "infer",
+            "factory_epochs": 3,
         },
     ]
     if method == "fedavg":

@@ -99,7 +99,9 @@ def _start(field: Field) -> None:
 def _collect(field: Field) -> Deployment:
     statuses = [process.wait() for process in field.processes]
     assert statuses == [0] * len(statuses), field.tell()
-    modules = {one.log.stem: set(one.text.split("modules: ")[-1].split()) for one in field.processes}
+    modules = {
+        one.log.stem: set(one.text.split("modules: ")[-1].split()) for one in field.processes
+    }
     return Deployment(
         hashes(load_run(field.run)),
         [(number, name) for what, number, name, _ in field.journal if what == "accept"],

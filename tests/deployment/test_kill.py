@@ -29,9 +29,7 @@ def method() -> str:
 
 
 @pytest.fixture
-def field(
-    plans: dict[str, Unbroken], method: str, broker: str, tmp_path: Path
-) -> Iterator[Field]:
+def field(plans: dict[str, Unbroken], method: str, broker: str, tmp_path: Path) -> Iterator[Field]:
     with deployed(plans[method], tmp_path / "field", broker) as made:
         yield made
 
@@ -95,7 +93,9 @@ def test_a_device_killed_between_save_and_publish_sends_what_it_saved(field: Fie
     assert SLOW not in field.accepted(2)
     again = field.device(SLOW)
     finish(field)
-    sent = [data for what, at, name, data in field.journal if (what, at, name) == ("accept", 2, SLOW)]
+    sent = [
+        data for what, at, name, data in field.journal if (what, at, name) == ("accept", 2, SLOW)
+    ]
     assert sent == [upload]
     assert "round 2: computed" not in again.text
 

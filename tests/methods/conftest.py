@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-torch = pytest.importorskip("torch", reason="the oracle is torch, of the extra 'server'")
+pytest.importorskip("torch", reason="the oracle is torch, of the extra 'server'")
+
+import torch
 
 from devices.preprocess import Preprocess
 from devices.student import State, Student
@@ -70,7 +72,7 @@ class Plain:
                 with torch.no_grad():
                     for part, speed, slope in zip(self.parts, velocity, slopes, strict=True):
                         speed.mul_(MOMENTUM).add_(slope)
-                        part -= LR * speed
+                        part.sub_(LR * speed)
                 yield index, logits.detach().numpy()
 
     def learn(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -26,6 +26,7 @@ def upload(theta: Any, samples: int) -> Knowledge:
     )
 
 
+@settings(deadline=None)
 @given(
     thetas=hnp.arrays(
         np.float32,
@@ -37,8 +38,7 @@ def upload(theta: Any, samples: int) -> Knowledge:
 def test_the_mean_is_weighted_by_samples(thetas: Any, data: st.DataObject) -> None:
     counts = data.draw(st.lists(st.integers(1, 5000), min_size=len(thetas), max_size=len(thetas)))
     uploads = {
-        f"d{i}": upload(theta, n)
-        for i, (theta, n) in enumerate(zip(thetas, counts, strict=True))
+        f"d{i}": upload(theta, n) for i, (theta, n) in enumerate(zip(thetas, counts, strict=True))
     }
     job = Job(FEDAVG.fuse(Server(2, None, False), Round(1), uploads), None, None, NO_RNG)
     fused = job.result
@@ -51,7 +51,7 @@ def test_the_mean_is_weighted_by_samples(thetas: Any, data: st.DataObject) -> No
 
 @pytest.mark.parametrize("given_weights", [False, True])
 def test_a_device_trains_from_the_common_weights_and_sends_all_of_them(
-    bench: Any, by_label: Any, given_weights: bool
+    bench: Any, by_label: Any, *, given_weights: bool
 ) -> None:
     device, start = bench.device("b"), bench.start("fedavg").theta
     common = start * np.float32(0.5) if given_weights else start
