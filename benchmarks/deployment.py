@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -23,12 +23,15 @@ from edge_fd.knowledge import Fused, Knowledge
 from edge_fd.losses import CROSS_ENTROPY, Loss
 from edge_fd.methods.base import Device, DeviceHalf, Method, Round, Server, ServerHalf
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 END_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True)
 class Echo(Method):
-    """A label table of 10 x 10 float32 (400 B) goes up, the same comes down; nothing is computed."""
+    """A label table of 10 x 10 float32 (400 B) goes up and comes down; nothing is computed."""
 
     name: ClassVar[str] = "echo"
     paper: ClassVar[str] = "none"
@@ -69,7 +72,7 @@ class DeviceProcess:
             self._process = subprocess.Popen(command, stdout=file, stderr=file)
         self._proc = Path(f"/proc/{self._process.pid}")
 
-    def __enter__(self) -> DeviceProcess:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -123,4 +126,3 @@ def arguments(kit_folder: Path, bundle: Path, url: str, state: Path, name: str) 
     data = kit_folder / "data" / f"{name}.npz"
     files = ["--bundle", str(bundle), "--data", str(data), "--state", str(state)]
     return ["--name", name, "--broker", url, *files]
-

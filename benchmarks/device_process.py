@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import deployment
+
 from broker.embedded import BrokerHandle, open_broker
 from edge_fd.kit import Kit, export
 from edge_fd.scenario import Scenario

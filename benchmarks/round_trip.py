@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import deployment
+import numpy as np
+
 from broker.embedded import open_broker
 from edge_fd.kit import export
 from edge_fd.records import RoundRecord
@@ -76,7 +78,7 @@ def measure(rounds: int, kind: str) -> dict[str, Any]:
                 )
                 run = serve(plan, settings, on_round=mark)
         opened_s = [record.opened_s for record in run.rounds[WARM_UP:]]
-        periods_ms = [1e3 * (b - a) for a, b in zip(opened_s, opened_s[1:], strict=False)]
+        periods_ms = (1e3 * np.diff(opened_s)).tolist()
         closing_ms = [1e3 * (r.closed_s - r.opened_s) for r in run.rounds[WARM_UP:]]
         counted = rounds - 1 - WARM_UP
         device_ms, server_ms = (

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import resource
 import statistics
 import subprocess
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from edge_fd.records import RoundRecord
     from edge_fd.scenario import Scenario
 
 CLIENTS, IMAGES, CLASSES = 100, 60, 10
@@ -79,8 +81,12 @@ def scenario(folder: Path) -> Scenario:
                 {"name": "dev", "count": CLIENTS, "student": "yardstick:net", "profile": "pi4"}
             ],
             "channel": {"model": "fdma"},
-            "dropout": {"link_up_s": 600.0, "link_down_s": 2.0}
-            | {"device_up_s": 1e5, "device_down_s": 5.0},
+            "dropout": {
+                "link_up_s": 60.0,
+                "link_down_s": 2.0,
+                "device_up_s": 600.0,
+                "device_down_s": 5.0,
+            },
         }
     )
 
@@ -123,18 +129,28 @@ def plain(_folder: Path) -> list[float]:
 
 
 def simulated(folder: Path) -> list[float]:
-    """CPU seconds of each round of our simulator, from one fusion to the next."""
+    """CPU seconds of each round of our simulator, from one fusion to the next.
+
+    A device that drops out comes back within the round and computes it anew; what was
+    thrown away is our cost and no update.
+    """
     from edge_fd.simulation import simulate
 
     marks_s: list[float] = []
+
+    def mark(record: RoundRecord) -> None:
+        if record.accepted != CLIENTS:
+            raise RuntimeError(f"round {record.round} has {record.accepted} updates")
+        marks_s.append(time.process_time())
+
     with tempfile.TemporaryDirectory() as run:
         simulate(
             scenario(folder),
             Path(run) / "run",
             bundles=folder / "bundles",
-            on_round=lambda _record: marks_s.append(time.process_time()),
+            on_round=mark,
         )
-    return [0.0, *np.diff(marks_s).tolist()]
+    return [math.inf, *np.diff(marks_s).tolist()]
 
 
 def one_side(side: str, folder: Path) -> None:

@@ -111,7 +111,7 @@ def encode_sized(frame: Frame, *, compress: bool = False) -> tuple[bytes, FrameS
     data: bytes = cbor2.dumps(body | {_CRC: bytes(_CRC_BYTES)}, canonical=True)
     _check_size(data, LIMITS)
     check_structure(data, limits=LIMITS, tags=ARRAY_TAGS)
-    return seal(data[:-_CRC_BYTES]), _split(forms.values(), len(data))
+    return seal(memoryview(data)[:-_CRC_BYTES]), _split(forms.values(), len(data))
 
 
 def decode(data: bytes, *, limits: Limits = LIMITS) -> Frame:
@@ -155,9 +155,9 @@ def check_origin(frame: Frame, *, run: str, device: str) -> None:
         raise FrameError("device", f"the topic is of {device!r}, the frame says {frame.device!r}")
 
 
-def seal(data: bytes) -> bytes:
+def seal(data: bytes | memoryview) -> bytes:
     """Append the CRC-32 (as in zlib and Ethernet) of ``data``, big-endian."""
-    return data + _crc(data)
+    return b"".join((data, _crc(data)))
 
 
 def _crc(data: bytes | memoryview) -> bytes:

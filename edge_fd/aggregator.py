@@ -152,7 +152,7 @@ class Aggregator:
     def receive(self, topic: str, payload: bytes, now_s: float) -> list[Out]:
         """A message arrived; one that must be refused is answered, counted, and harms nothing."""
         where = _from_a_device(topic)
-        if where is None:
+        if where is None or where.run != self._run:
             self.refusals["topic"] += 1
             return []
         try:
@@ -196,7 +196,11 @@ class Aggregator:
             instance = messages.want(frame, "instance", bytes)
             session = messages.want(frame, "session", int)
             return self._do(self._rounds.death(name, instance, session, now_s), now_s)
+        if name not in self._plan.devices:
+            raise FrameError("device", f"no device {name!r} in this run")
         if where.leaf == "metrics":
+            if frame.round > self.number:
+                raise FrameError("round", f"metrics of round {frame.round}, never announced")
             values = {key: messages.want(frame, key, float) for key in frame.meta}
             self._watcher.measured(name, frame.round, values)
             return []

@@ -7,6 +7,7 @@ decisions are the participant's; this file owns the clock and the socket.
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,12 +62,13 @@ def run_node(settings: NodeSettings, *, say: Callable[[str], None] = lambda _tex
     student = Student(bundle)
     student.self_test()
     desk = Desk(student, method.losses)
+    device = _device(settings, bundle, data, method)
     with DeviceStore(settings.state, run=run, bundle_id=bundle.id) as store:
         identity = Identity(run, settings.name, store.instance, store.session)
         participant = Participant(
             identity,
             method,
-            _device(settings.name, bundle, data, method),
+            device,
             desk,
             codec=codec(str(bundle.method["codec"])),
             seed=int(bundle.method["seed"]),
@@ -74,9 +76,11 @@ def run_node(settings: NodeSettings, *, say: Callable[[str], None] = lambda _tex
             save=store.save,
             resend_s=float(bundle.method["resend_s"]),
         )
+        # A new id in each life: a copied state folder must not push the original off the
+        # broker, and amqtt would take both ones' sessions away with the first that leaves.
         client = Client(
             settings.url,
-            f"{run}-{settings.name}-{store.instance.hex()[:6]}",
+            f"{run}-{settings.name}-{uuid.uuid4().hex[:6]}",
             subscriptions=topics.device_filters(run, settings.name),
             will=participant.will(),
             ca_file=settings.ca_file,
@@ -99,7 +103,13 @@ def method_of(bundle: Bundle, path: Path) -> Method:
     return method
 
 
-def _device(name: str, bundle: Bundle, data: DeviceData, method: Method) -> Device:
+def _device(settings: NodeSettings, bundle: Bundle, data: DeviceData, method: Method) -> Device:
+    if not len(data.private):
+        raise UsageError(f"{settings.data}: 'x' holds no samples; give this device at least one")
+    try:
+        bundle.preprocess.apply(data.private.x[:1])
+    except ValueError as error:
+        raise UsageError(f"{settings.data}: {error}") from None
     proxy = data.proxy if len(data.proxy) else None
     if method.needs_proxy and proxy is None:
         raise UsageError(
@@ -110,7 +120,7 @@ def _device(name: str, bundle: Bundle, data: DeviceData, method: Method) -> Devi
             f"method {method.name!r} needs the labels of the proxy data and the data file has no"
             " 'proxy_y'; add it"
         )
-    return Device(name, bundle.classes, bundle.capability, data.private, proxy)
+    return Device(settings.name, bundle.classes, bundle.capability, data.private, proxy)
 
 
 class _Node:

@@ -19,7 +19,16 @@ from edge_fd.records import Bytes, DeviceRecord, RoundRecord
 from edge_fd.rounds import Close
 from edge_fd.run_folder import RunFolder
 
-NOTED = ("accuracy_test", "accuracy_own", "loss", "down_s", "compute_s", "train_s", "predict_s", "up_s")
+NOTED = (
+    "accuracy_test",
+    "accuracy_own",
+    "loss",
+    "down_s",
+    "compute_s",
+    "train_s",
+    "predict_s",
+    "up_s",
+)
 ADDED = ("compute_j", "tx_j", "rx_j", "idle_j")
 
 
@@ -74,12 +83,13 @@ class Recorder:
     def note(self, device: str, number: int, **values: float) -> None:
         """Note measurements of a device in a round; joules and attempts add up."""
         row = self._row(number, device)
+        fresh = number > self._written
         for key, value in values.items():
             if key == "attempts":
                 row.attempts += int(value)
             elif key in ADDED:
                 row.notes[key] = row.notes.get(key, 0.0) + value
-            elif key in NOTED:
+            elif key in NOTED and fresh:
                 row.notes[key] = value
 
     def closed(self, close: Close, *, opened_s: float, now_s: float) -> None:
@@ -99,6 +109,8 @@ class Recorder:
 
     def answered(self, device: str, round: int, verdict: str) -> None:
         """A device was sent a receipt; "accepted" stands against later ones."""
+        if round <= self._written:
+            return
         row = self._row(round, device)
         if row.outcome != "accepted":
             row.outcome = verdict
@@ -120,7 +132,8 @@ class Recorder:
         self._written = max(self._written, before - 1)
 
     def _row(self, number: int, device: str) -> _Row:
-        return self._rows.setdefault((max(number, 1), device), _Row())
+        """Return the row of a round; what comes after it was written counts in the next one."""
+        return self._rows.setdefault((max(number, self._written + 1), device), _Row())
 
     def _write_round(self, number: int, sha256: str | None, accuracy: float | None) -> None:
         if number not in self._closed:  # closed in an earlier life of the aggregator

@@ -162,7 +162,8 @@ class Scenario(Section):
     def parse(cls, tree: Mapping[str, Any], *, where: str = "scenario") -> Scenario:
         """Validate a tree of plain values; raise UsageError as :meth:`load` does."""
         try:
-            scenario = cls.model_validate(tree)
+            # As JSON, because pydantic's strict mode takes lists and tables from there alone.
+            scenario = cls.model_validate_json(json.dumps(tree, default=str), strict=True)
         except ValidationError as error:
             raise UsageError(f"{where}: {_explain(error, cls)}") from None
         scenario.check_rest(where)

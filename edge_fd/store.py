@@ -112,7 +112,7 @@ class DeviceStore:
         path = self.folder / "identity.json"
         known: dict[str, Any] = {"instance": uuid.uuid4().hex[: 2 * INSTANCE_BYTES], "session": 0}
         if path.exists():
-            known = json.loads(path.read_text())
+            known = _identity(path)
         known["session"] += 1
         fresh = path.with_name("identity.json.new")
         with fresh.open("w") as file:
@@ -122,3 +122,16 @@ class DeviceStore:
         fresh.replace(path)
         snapshot.sync_folder(self.folder)
         self.instance, self.session = bytes.fromhex(known["instance"]), known["session"]
+
+
+def _identity(path: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(path.read_text())
+        return {
+            "instance": bytes.fromhex(known["instance"]).hex(),
+            "session": int(known["session"]),
+        }
+    except (ValueError, TypeError, KeyError):
+        raise UsageError(
+            f"{path} is damaged; remove the state folder {path.parent} to start as a new device"
+        ) from None

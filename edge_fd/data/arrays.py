@@ -51,7 +51,7 @@ def read_arrays(path: Path, *, required: Collection[str], optional: Collection[s
             with np.load(raw, allow_pickle=False) as file:
                 arrays = {key: file[key] for key in file.files}
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
+        raise UsageError(f"{path}: no such file; check the path") from None
     except _UNREADABLE as error:
         raise UsageError(f"{path}: cannot be read as .npz ({error}); write it again") from error
     known = {*required, *optional}

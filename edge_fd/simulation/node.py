@@ -63,7 +63,7 @@ class Node:
         self._job: simpy.Process | None = None
         self._computed: tuple[int, float] = (0, 0.0)
         self._receipt_seen = 0
-        self._idle_since_s = 0.0
+        self._idle_since_s = self._idle_s = 0.0
 
     @property
     def saved(self) -> Saved:
@@ -100,9 +100,9 @@ class Node:
 
     def settle_idle(self, number: int, radio_idle_w: float | None) -> None:
         """Charge the idle consumption of board and radio since the last call to a round."""
-        seconds, self._idle_since_s = self._env.now - self._idle_since_s, self._env.now
-        if not self.up:
-            return
+        if self.up:
+            self._rest()
+        seconds, self._idle_s = self._idle_s, 0.0
         board_j = self._profile.idle_j(seconds) if self._profile else 0.0
         if self._profile is not None or radio_idle_w is not None:
             self.spend(number, idle_j=board_j + (radio_idle_w or 0.0) * seconds)
@@ -136,11 +136,19 @@ class Node:
     def _crash(self) -> None:
         if not self.up:
             return
+        self._rest()
         self.up = False
         self._timer.set(float("inf"))
-        if self._job is not None and self._job.is_alive:
+        # A job that drained the battery itself sees that the device is down.
+        mine = self._job is self._env.active_process
+        if self._job is not None and self._job.is_alive and not mine:
             self._job.interrupt()
         self._died(*self._participant.will())
+
+    def _rest(self) -> None:
+        """Count the seconds of idle consumption until now."""
+        self._idle_s += self._env.now - self._idle_since_s
+        self._idle_since_s = self._env.now
 
     def _keep(self, saved: Saved) -> None:
         self._saved = saved
@@ -151,7 +159,10 @@ class Node:
 
     def _act(self, outs: list[Out]) -> None:
         for message in outs:
-            self._send(self, message)
+            if self.up:
+                self._send(self, message)
+        if not self.up:  # the battery did not last
+            return
         participant = self._participant
         number, done_s = self._computed
         if participant.settled[0] == number > self._receipt_seen:

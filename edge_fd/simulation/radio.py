@@ -6,6 +6,7 @@ that an outage cuts begins again when the link is back, as over TCP.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
@@ -51,28 +52,48 @@ class Radio:
         self.idle_w = idle_w
         """Power of a device's idle radio; None where the medium has no radio."""
         self._media, self._outages = media, outages
+        self._up: dict[str, tuple[float, float]] = {}
 
     def send(self, direction: Direction, device: str, size_bytes: int, now_s: float) -> Flight:
         """Carry one message of ``size_bytes`` on air, offered at ``now_s``."""
-        outage = self._outages.get(device)
         air_s = tx_j = rx_j = 0.0
         attempts = sent = 0
         ready_s = now_s
         while sent < MAX_RESTARTS:
-            if outage is not None:
-                ready_s = outage.first_up_s(ready_s)
+            ready_s, _ = self._up_period(device, ready_s)
             (delivery,) = self._media[direction].offer([device], [size_bytes], [ready_s])
             sent += 1
             air_s += delivery.air_s
             attempts += delivery.attempts
             tx_j += delivery.tx_j
             rx_j += delivery.rx_j
-            cut_s = _first_cut_s(outage, delivery.start_s, delivery.finish_s)
+            cut_s = self._first_cut_s(device, delivery.start_s, delivery.finish_s)
             if cut_s is None:
                 arrives_s = delivery.finish_s if delivery.delivered else None
                 return Flight(arrives_s, air_s, attempts, sent, tx_j, rx_j)
             ready_s = max(cut_s, ready_s)
         return Flight(None, air_s, attempts, sent, tx_j, rx_j)
+
+    def _first_cut_s(self, device: str, start_s: float, finish_s: float) -> float | None:
+        """When the link comes down while a transfer is on air; None if it does not."""
+        up_s, until_s = self._up_period(device, start_s)
+        end_s = until_s if up_s == start_s else start_s
+        return end_s if end_s < finish_s else None
+
+    def _up_period(self, device: str, t_s: float) -> tuple[float, float]:
+        """First time from ``t_s`` on at which the link is up, and when it then comes down.
+
+        The last answer is kept, since most messages fall into the same period.
+        """
+        outage = self._outages.get(device)
+        if outage is None:
+            return t_s, math.inf
+        since_s, until_s = self._up.get(device, (math.inf, math.inf))
+        if not since_s <= t_s < until_s:
+            since_s = outage.first_up_s(t_s)
+            until_s = outage.next_change_s(since_s)
+            self._up[device] = since_s, until_s
+        return max(t_s, since_s), until_s
 
 
 def build_radio(
@@ -111,13 +132,3 @@ def _settings(channel: ChannelSection, known: Iterable[str]) -> dict[str, Any]:
         if not number and key != "fading":
             raise UsageError(f"[channel] {key} = {value!r} must be a number")
     return settings
-
-
-def _first_cut_s(
-    outage: channel_sim.MarkovOnOff | None, start_s: float, finish_s: float
-) -> float | None:
-    """When the link comes down while a transfer is on air; None if it does not."""
-    if outage is None:
-        return None
-    end_s = outage.up_until_s(start_s)
-    return end_s if end_s < finish_s else None

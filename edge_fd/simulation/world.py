@@ -31,6 +31,9 @@ from edge_fd.simulation.radio import Direction, Radio, build_radio
 from edge_fd.simulation.timer import Timer
 from edge_fd.streams import stream
 
+JOIN_PATIENCE = 10
+"""How many times ``join_s`` the first round waits where no device appears at all."""
+
 
 def simulate(
     scenario: Scenario,
@@ -105,11 +108,12 @@ class World:
         self._act(self.aggregator.start(self.env.now))
         for node in self.nodes.values():
             self.env.process(node.live())
+        give_up_s = JOIN_PATIENCE * self._kit.plan.join_s
         while not self.aggregator.finished:
-            if not self.env._queue:  # noqa: SLF001 - SimPy has no public way to ask
+            if self.aggregator.number == 0 and self.env.now > give_up_s:
                 raise UsageError(
-                    f"the simulation came to a halt in round {self.aggregator.number}: no device is"
-                    " left; give larger batteries or shorter down times"
+                    f"the simulation found no device within {give_up_s:g} s: none reaches the"
+                    " aggregator; give a shorter distance, more power or larger batteries"
                 )
             self.env.step()
         self.env.run(until=self.env.now + KEEPALIVE_S)

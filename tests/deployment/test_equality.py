@@ -147,7 +147,7 @@ def test_the_compared_knowledge_is_alive(cell: str, simulated: dict[str, Unbroke
 
 @pytest.mark.parametrize("cell", ["fedmd-uint8-zstd-indices", "dsfl-float16-indices"])
 def test_sample_ids_are_part_of_the_compared_bytes(
-    cell: str, simulated: dict[str, Unbroken], deployments: dict[str, Deployment]
+    cell: str, deployments: dict[str, Deployment]
 ) -> None:
     outcome = deployments[cell].outcome
     assert outcome is not None

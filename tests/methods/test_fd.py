@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from edge_fd import methods
 from edge_fd.desk import Job
 from edge_fd.knowledge import Fused, Knowledge, smallest_unsigned
 from edge_fd.methods import Round, Server
+from edge_fd.scenario import Scenario
+from edge_fd.simulation import simulate
 
 torch = pytest.importorskip("torch", reason="the oracle is torch, of the extra 'server'")
 
@@ -178,3 +181,30 @@ def test_a_device_that_can_only_infer_contributes_and_learns_nothing(bench: Any)
         np.testing.assert_allclose(job.result.value[label], expected, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(job.result.exact["counts"], [1, 3, 0, 3])
     assert job.state is bench.start("fd")
+
+
+@pytest.mark.parametrize("codec", ["float32", "uint8+zstd"])
+def test_sixteen_rounds_cost_the_bits_of_the_papers_table(tmp_path: Path, codec: str) -> None:
+    # Jeong et al. 2018, table 1: 102,400 bit, up and down of one device, 16 rounds, 10 classes,
+    # 32 bit per number, whatever the number of devices: 16 * (100 + 100) * 32.
+    scenario = Scenario.parse(
+        {
+            "name": "jeong",
+            "data": {"proxy": 0, "test": 50},
+            "split": {"kind": "iid", "max_per_device": 20},
+            "rounds": {"count": 16, "evaluate_every": 16},
+            "devices": [{"count": 3, "student": "mlp"}],
+            "channel": {"model": "ideal"},
+            "transport": {"codec": codec},
+        }
+    )
+    run = simulate(scenario, tmp_path / "run", method="fd")
+    assert [record.status for record in run.rounds] == ["closed"] * 16
+    for device in scenario.device_names():
+        records = [record for record in run.devices if record.device == device]
+        up = sum(record.up.paper_values for record in records)
+        down = sum(record.down.paper_values for record in records)
+        assert (up, down) == (1600, 1600)
+        assert 32 * (up + down) == 102_400
+    assert run.summary is not None
+    assert 32 * (run.summary.up.paper_values + run.summary.down.paper_values) == 102_400
