@@ -156,14 +156,21 @@ def test_what_is_sent_once_is_counted(kit: Kit) -> None:
 
 @pytest.mark.parametrize(
     ("participation", "quorum", "expected"),
-    # Of 10 devices; a share of devices is rounded up, and 0.7 * 10 must not become 8.
-    [(1.0, 1.0, 10), (1.0, 0.5, 5), (0.7, 1.0, 7), (0.25, 1.0, 3), (0.3, 0.5, 2), (0.01, 0.01, 1)],
+    # Of 25 devices; a share is rounded up, and 0.28 * 25 = 7.000000000000001 must not become 8.
+    [
+        (1.0, 1.0, 25),
+        (1.0, 0.28, 7),
+        (0.28, 1.0, 7),
+        (0.25, 1.0, 7),
+        (0.4, 0.55, 6),
+        (0.01, 0.01, 1),
+    ],
 )
 def test_the_quorum_is_the_share_of_those_asked(
     folder: Path, participation: float, quorum: float, expected: int
 ) -> None:
     rounds = {"participation": participation, "quorum": quorum}
-    made = prepare(scenario(one(count=10), rounds=rounds), folder, method="fd")
+    made = prepare(scenario(one(count=25), rounds=rounds), folder, method="fd")
     assert made.plan.quorum == expected
 
 
