@@ -78,7 +78,8 @@ def _process(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[bytes
 
 def _last_words(logs: Path) -> str:
     texts = {
-        path.stem: path.read_text().strip().splitlines() for path in sorted(logs.glob("*.log"))
+        path.stem: path.read_text(encoding="utf-8").strip().splitlines()
+        for path in sorted(logs.glob("*.log"))
     }
     said = [f"{name}: {lines[-1]}" for name, lines in texts.items() if lines]
     return "; ".join(said) or "no process said anything"

@@ -135,7 +135,7 @@ def export(scenario: Scenario, folder: str | Path, *, method: str | None = None)
     for name in kit.devices:
         data = device_data(kit.dataset, kit.parts, name)
         write_device_npz(folder / "data" / f"{name}.npz", data)
-    (folder / "scenario.toml").write_text(scenario.to_toml())
+    (folder / "scenario.toml").write_text(scenario.to_toml(), encoding="utf-8")
     return kit
 
 

@@ -53,7 +53,7 @@ class Knowledge:
 
 @dataclass(frozen=True)
 class Fused:
-    """Outcome of a round: one piece of knowledge for all, or one for each device."""
+    """Outcome of a round: ``each`` device its own, and ``shared`` for those not named there."""
 
     shared: Knowledge | None = None
     each: Mapping[str, Knowledge] = field(default_factory=dict)

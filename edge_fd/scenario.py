@@ -220,7 +220,7 @@ def load_tree(path: str | Path) -> dict[str, Any]:
     """Read a TOML file as plain values; raise UsageError with the remedy."""
     path = Path(path)
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         reason = error.strerror or str(error)
         raise UsageError(f"scenario {path}: {reason}; give the path of a TOML file") from None

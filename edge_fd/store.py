@@ -126,7 +126,7 @@ class DeviceStore:
 
 def _identity(path: Path) -> dict[str, Any]:
     try:
-        known = json.loads(path.read_text())
+        known = json.loads(path.read_text(encoding="utf-8"))
         return {
             "instance": bytes.fromhex(known["instance"]).hex(),
             "session": int(known["session"]),

@@ -16,10 +16,12 @@ def stream(seed: int, *names: str | int) -> np.random.Generator:
 
     The key is SHA-256 over the seed and the names, each with its type and
     length, so that ``("a", "bc")`` and ``("ab", "c")`` are different streams
-    and the result is the same on every machine and Python.
+    and the result is the same on every machine and Python. Integers of NumPy
+    and of Python name the same stream.
     """
     digest = hashlib.sha256()
     for name in (seed, *names):
         text = str(name).encode()
-        digest.update(f"{type(name).__name__}:{len(text)}:".encode() + text)
+        kind = "str" if isinstance(name, str) else "int"
+        digest.update(f"{kind}:{len(text)}:".encode() + text)
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest.digest()[:16], "little")))

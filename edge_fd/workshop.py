@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ class Workshop:
         data = self._dataset
         facts = {
             "student": student,
+            "source": _own_source(student),
             "capability": capability,
             "method": self._method_facts(),
             "training": self._scenario.training.model_dump(),
@@ -145,3 +147,16 @@ class Workshop:
             capability=capability,
             theta=theta,
         )
+
+
+def _own_source(student: str) -> str | None:
+    """Hash of the file that holds a user's own student, so that an edit makes a new bundle."""
+    module, colon, _ = student.partition(":")
+    if not colon:
+        return None
+    name = module.replace(".", "/")
+    for root in [*sys.path, "."]:
+        for path in (Path(root, f"{name}.py"), Path(root, name, "__init__.py")):
+            if path.is_file():
+                return hashlib.sha256(path.read_bytes()).hexdigest()
+    return None

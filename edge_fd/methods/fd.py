@@ -77,7 +77,7 @@ class FD(Method):
 
         A sole holder gets no teacher for its label, and a label that nobody
         holds has none: those rows are zero. A device that does not hold a
-        label is sent the mean of those that do.
+        label, or took no part in the round, is sent the mean of those that do.
         """
         tables = {name: upload.value.astype(np.float64) for name, upload in uploads.items()}
         holds = {name: upload.exact["counts"] > 0 for name, upload in uploads.items()}
@@ -90,7 +90,9 @@ class FD(Method):
             name: Knowledge("label_table", _others(total, holders, tables[name], holds[name]))
             for name in uploads
         }
-        return Fused(each=each)
+        nobody = np.zeros(server.classes, np.bool_)
+        mean = Knowledge("label_table", _others(total, holders, total, nobody))
+        return Fused(shared=mean, each=each)
         yield
 
 

@@ -37,7 +37,9 @@ def field(plans: dict[str, Unbroken], method: str, broker: str, tmp_path: Path) 
 def begin(field: Field, *, slow: str = "compute", until: int = 2) -> None:
     """Start everything; come back in mid-round ``until``: all but the slow device are accepted."""
     field.open_gate(until - 1)
-    field.serve()
+    server = field.serve()
+    # Devices that come before the broker would draw long pauses between their attempts.
+    wait_until(lambda: "broker" in server.text, "the aggregator", state=field.tell)
     field.device(SLOW, slow=slow)
     for name in FAST:
         field.device(name)

@@ -62,7 +62,6 @@ def test_teachers_are_the_means_over_the_other_holders(counts: Holding, seed: in
     classes = len(counts["d0"])
     uploads = uploads_of(counts, seed)
     fused = fuse(uploads, classes)
-    assert fused.shared is None
     assert list(fused.each) == list(uploads)
     for name in uploads:
         teacher = fused.each[name]
@@ -75,6 +74,19 @@ def test_teachers_are_the_means_over_the_other_holders(counts: Holding, seed: in
             ]
             expected = np.mean(others, axis=0) if others else np.zeros(classes)
             np.testing.assert_allclose(teacher.value[label], expected, rtol=0, atol=1e-6)
+
+
+@settings(deadline=None)
+@given(counts=holdings(), seed=st.integers(0, 99))
+def test_who_took_no_part_is_sent_the_mean_over_all_holders(counts: Holding, seed: int) -> None:
+    classes = len(counts["d0"])
+    uploads = uploads_of(counts, seed)
+    teacher = fuse(uploads, classes).of("absent")
+    assert teacher is not None
+    for label in range(classes):
+        held = [uploads[name].value[label] for name in uploads if counts[name][label] > 0]
+        expected = np.mean(held, axis=0) if held else np.zeros(classes)
+        np.testing.assert_allclose(teacher.value[label], expected, rtol=0, atol=1e-6)
 
 
 @settings(deadline=None)
