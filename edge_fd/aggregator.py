@@ -138,7 +138,11 @@ class Aggregator:
         return [said, *self._do(self._rounds.start(now_s), now_s)]
 
     def connected(self) -> list[Out]:
-        """The broker is back, perhaps empty: say again that we are here; devices answer."""
+        """The broker is back, perhaps empty: say so under a new epoch, so that devices answer.
+
+        Those that were back before us spoke their births to nobody.
+        """
+        self._epoch += 1
         return [self._state(online=True)]
 
     def goodbye(self) -> Out:

@@ -1,11 +1,13 @@
 """The aggregator's journal: an append-only file, synced at each entry.
 
 Each record is a length, a CRC-32 and the entry in CBOR. What a crash cut off
-at the end is dropped at the next start: it was never acknowledged.
+at the end is dropped at the next start: it was never acknowledged. The file is
+locked while it is open: a run has one aggregator.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 import zlib
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import cbor2
 
+from edge_fd.errors import UsageError
 from edge_fd.rounds import Entry
 from edge_fd.snapshot import sync_folder
 
@@ -34,6 +37,13 @@ class Journal:
     def __enter__(self) -> Self:
         new = not self.path.exists()
         self._file = self.path.open("a+b")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise UsageError(
+                f"{self.path.parent} is in use by another aggregator; end it, or name another folder"
+            ) from None
         self._file.seek(0)
         good = self._read(self._file.read())
         self._file.truncate(good)

@@ -36,6 +36,8 @@ from edge_fd.run_folder import Run, RunFolder, load_run
 from edge_fd.scenario import Scenario
 
 LONGEST_WAIT_S = 0.5
+EPOCHS_BITS = 16
+"""Room for the reconnections of one start, each an epoch of its own."""
 LINGER_S = 30.0
 """How long devices may take to fetch the last knowledge after the last round."""
 
@@ -121,7 +123,7 @@ class _Server:
             proxy=kit.proxy,
             proxy_per_round=kit.scenario.data.proxy_per_round,
             parameters=kit.parameters,
-            epoch=run_folder.starts,
+            epoch=run_folder.starts << EPOCHS_BITS,
             history=journal.entries,
             outcome=load_outcome(settings.folder),
         )
@@ -135,6 +137,7 @@ class _Server:
             ca_file=settings.ca_file,
         )
         self._begun_s = 0.0
+        self._connects = 0
 
     def run(self, *, since_s: float) -> None:
         """Serve until all rounds are over and the devices have left, or ``LINGER_S`` more."""
@@ -170,7 +173,8 @@ class _Server:
             self._charge_up(event)
             return self._aggregator.receive(event.topic, event.payload, self._now_s)
         if isinstance(event, Connected):
-            return self._aggregator.connected()
+            self._connects += 1
+            return self._aggregator.connected() if self._connects > 1 else []
         if isinstance(event, Disconnected):
             self._say(f"broker lost: {event.reason}")
         if not self._client.connected and self._broker.ensure():

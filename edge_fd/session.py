@@ -124,9 +124,9 @@ class Session:
     def state(
         self, epoch: int, *, online: bool, finished_after: int | None, now_s: float
     ) -> list[Action]:
-        """The aggregator's retained state: ``epoch`` counts its starts.
+        """The aggregator's retained state; ``epoch`` is new after its starts and reconnections.
 
-        A new epoch or a new connection asks for a birth. ``finished_after``
+        A new epoch or a new connection of our own asks for a birth. ``finished_after``
         names the knowledge with which the run ended, None while it goes on.
         """
         self._finished_after = finished_after

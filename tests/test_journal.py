@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge_fd.errors import UsageError
 from edge_fd.journal import Journal
 from edge_fd.rounds import Entry
 
@@ -116,3 +117,16 @@ def test_a_flipped_bit_in_the_last_entry_is_seen(tmp_path: Path, place: int, bit
     data[sizes[-2] + place % (sizes[-1] - sizes[-2])] ^= 1 << bit
     path.write_bytes(data)
     assert read(path) == ENTRIES[:-1]
+
+
+def test_a_run_has_one_aggregator(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    with (
+        Journal(path) as first,
+        pytest.raises(UsageError, match="in use by another aggregator; end it, or name another"),
+        Journal(path),
+    ):
+        pass
+    assert first.entries == []
+    with Journal(path):
+        pass
