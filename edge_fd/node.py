@@ -59,7 +59,7 @@ def run_node(settings: NodeSettings, *, say: Callable[[str], None] = lambda _tex
     run = settings.run or str(bundle.method["run"])
     topics.check_name("run", run)
     topics.check_name("device", settings.name)
-    student = Student(bundle)
+    student = Student(bundle, enable_cpu_mem_arena=False)
     student.self_test()
     desk = Desk(student, method.losses)
     device = _device(settings, bundle, data, method)

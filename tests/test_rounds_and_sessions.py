@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -143,7 +144,10 @@ class Adversary(RuleBasedStateMachine):
         elif isinstance(action, rounds.Announce):
             self.announce(action)
         elif isinstance(action, rounds.Receipt):
-            if action.verdict == "accepted":
+            counted = [e[:3] for e in self.durable if e[0] == "accept"]
+            kept = ("accept", action.round, action.device) in counted
+            assert kept == (action.verdict == "accepted"), action
+            if kept:
                 self.promised.add((action.round, action.device))
             self.down.append((action.device, action))
         elif isinstance(action, rounds.TurnAway):
@@ -387,6 +391,29 @@ class Adversary(RuleBasedStateMachine):
             if self.aggregator is None or not self.fair_step():
                 return
 
+    @rule(steps=st.integers(1, 80), seed=st.integers(0, 2**16))
+    def all_goes_badly_for_a_while(self, steps: int, seed: int) -> None:
+        """Messages come in any order, some twice, some never; devices die as they compute."""
+        chance = random.Random(seed)  # noqa: S311 - dice, no secrets
+        for _ in range(steps):
+            pick, fate = chance.randrange(10**6), chance.random()
+            if self.aggregator is None:
+                self.start_aggregator()
+            elif fate < 0.08 and self.up + self.down:
+                self.lose(pick)
+            elif fate < 0.5 and self.down:
+                self.deliver_down(pick, keep=fate < 0.15)
+            elif fate < 0.85 and self.up:
+                self.deliver_up(pick, keep=fate < 0.55)
+            elif fate < 0.88:
+                self.doom_aggregator(pick % 4, pick)
+            elif fate < 0.91:
+                self.kill_device(NAMES[pick % 3])
+            elif fate < 0.94:
+                self.boot(NAMES[pick % 3])
+            elif not self.fair_step():
+                return
+
     def fair_step(self) -> bool:
         """Let the next thing happen that would without an adversary; False where all is over."""
         busy = [name for name, board in self.boards.items() if board.job is not None]
@@ -425,8 +452,8 @@ class Adversary(RuleBasedStateMachine):
 
 TestAdversary = Adversary.TestCase
 TestAdversary.settings = settings(
-    max_examples=60,
-    stateful_step_count=50,
+    max_examples=100,
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

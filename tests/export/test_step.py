@@ -19,11 +19,12 @@ STUDENTS = ("mlp", "lenet5", "har_cnn")
 LOSSES = ("cross_entropy", "label_distillation", "mean_absolute_error")
 
 # ONNX operator kinds that the note on export measured on every ONNX Runtime from
-# 1.15 on (onnx_training.md, section 6), and Abs and Sign for the absolute error.
+# 1.15 on (onnx_training.md, section 6), Abs and Sign for the absolute error, and MaxUnpool
+# (run on 1.16.3, the oldest release that the package admits, and on 1.31.1).
 ALLOWED = re.findall(
     r"\w+",
     "Abs Add Cast Concat Conv ConvTranspose Div Equal Exp Expand Gather Gemm Identity "
-    "LessOrEqual Log LogSoftmax MatMul Max MaxPool Mul Neg Pad Reciprocal ReduceMean "
+    "LessOrEqual Log LogSoftmax MatMul Max MaxPool MaxUnpool Mul Neg Pad Reciprocal ReduceMean "
     "ReduceSum Relu Reshape ScatterElements Shape Sigmoid Sign Size Slice Split Sqrt "
     "Squeeze Sub Tanh Transpose Unsqueeze Where ",
 )
