@@ -355,7 +355,7 @@ class Aggregator:
 
     def _state(self, *, online: bool) -> Out:
         after = self._rounds.after if self.finished else None
-        said = AggregatorState(self._epoch, online, self._fingerprint, after)
+        said = AggregatorState(self._epoch, online, self._fingerprint, self._plan.seed, after)
         frame = messages.state(said, run=self._run, method=self._method.name)
         made = out(topics.bcast(self._run, "state"), frame, retain=True)
         return replace(made, round=max(1, self.number))

@@ -42,7 +42,8 @@ class Journal:
         except OSError:
             self._file.close()
             raise UsageError(
-                f"{self.path.parent} is in use by another aggregator; end it, or name another folder"
+                f"{self.path.parent} is in use by another aggregator; end it,"
+                " or name another folder"
             ) from None
         self._file.seek(0)
         good = self._read(self._file.read())

@@ -65,6 +65,7 @@ class AggregatorState:
     epoch: int
     online: bool
     method: bytes
+    seed: int
     finished_after: int | None
 
 
@@ -183,7 +184,12 @@ def receipt(*, run: str, device: str, round: int, verdict: str, reason: str) -> 
 
 def state(said: AggregatorState, *, run: str, method: str) -> Frame:
     """The aggregator's state, retained."""
-    meta: Meta = {"epoch": said.epoch, "online": said.online, "method": said.method}
+    meta: Meta = {
+        "epoch": said.epoch,
+        "online": said.online,
+        "method": said.method,
+        "seed": said.seed,
+    }
     if said.finished_after is not None:
         meta["finished_after"] = said.finished_after
     return Frame("state", run=run, method=method, meta=meta)
@@ -196,6 +202,7 @@ def read_state(frame: Frame) -> AggregatorState:
         want(frame, "epoch", int),
         want(frame, "online", bool),
         want(frame, "method", bytes),
+        want(frame, "seed", int),
         None if after is None else want(frame, "finished_after", int),
     )
 

@@ -162,7 +162,7 @@ class Participant:
             raise FrameError("device", f"a frame for {frame.run}/{frame.device}")
         if leaf == "state":
             said = messages.read_state(frame)
-            self._same_method(said.method)
+            self._same_run(said)
             return self._session.state(
                 said.epoch, online=said.online, finished_after=said.finished_after, now_s=now_s
             )
@@ -179,8 +179,13 @@ class Participant:
             return self._session.turned_away(messages.want(frame, "reason", str))
         return []
 
-    def _same_method(self, fingerprint: bytes) -> None:
-        if fingerprint != self._fingerprint:
+    def _same_run(self, said: messages.AggregatorState) -> None:
+        if said.seed != self._seed:
+            raise RefusedError(
+                f"the aggregator runs seed {said.seed}, this bundle is of seed {self._seed};"
+                " export the bundle again from its scenario"
+            )
+        if said.method != self._fingerprint:
             raise RefusedError(
                 f"the aggregator runs another {self._method.name}, or with other settings;"
                 " export the bundle again from its scenario, and install the same edge-fd"

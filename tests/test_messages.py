@@ -16,7 +16,7 @@ from edge_fd.knowledge import Knowledge
 
 UP = "efd/v1/r/up/pi/knowledge"
 BIRTH = messages.Birth(b"\x01" * 8, 3, "infer", "mlp", 1234, b"\x02" * 8)
-STATE = messages.AggregatorState(2, True, b"\x03" * 8, None)
+STATE = messages.AggregatorState(2, True, b"\x03" * 8, 7, None)
 
 
 def through(frame: Frame) -> Frame:

@@ -60,7 +60,8 @@ def make(kit: Kit) -> Make:
 
 def state(kit: Kit, **changes: Any) -> tuple[str, bytes]:
     values = {
-        "epoch": 1, "online": True, "method": kit.method.fingerprint(), "finished_after": None,
+        "epoch": 1, "online": True, "method": kit.method.fingerprint(), "seed": 0,
+        "finished_after": None,
         **changes,
     }  # fmt: skip
     said = AggregatorState(**values)
@@ -243,6 +244,11 @@ def test_only_the_incarnation_that_is_turned_away_leaves(make: Make, kit: Kit) -
 def test_an_aggregator_with_another_method_is_left(make: Make, kit: Kit) -> None:
     with pytest.raises(RefusedError, match="with other settings"):
         hear(make(), state(kit, method=b"12345678"))
+
+
+def test_a_bundle_of_another_seed_is_told_before_it_learns(kit: Kit, make: Make) -> None:
+    with pytest.raises(RefusedError, match="runs seed 5, this bundle is of seed 0; export"):
+        make().receive(*state(kit, seed=5), 0.0)
 
 
 @pytest.mark.parametrize(
