@@ -66,6 +66,13 @@ def test_old_knowledge_and_old_announcements_change_nothing() -> None:
     assert session.announced(5, 4, "facts", 0.0) == []
 
 
+def test_an_old_announcement_does_not_displace_the_one_that_waits() -> None:
+    session = connected()
+    session.announced(5, 4, "facts", 0.0)
+    session.announced(4, 3, "old", 0.0)
+    assert session.knowledge(4, "piece", 1.0) == [Compute(5, "facts", "piece")]
+
+
 def test_no_second_computation_begins_while_one_goes_on() -> None:
     session = connected()
     assert session.announced(1, 0, None, 0.0) == [Compute(1, None, None)]

@@ -159,10 +159,8 @@ class Node:
 
     def _act(self, outs: list[Out]) -> None:
         for message in outs:
-            if self.up:
+            if self.up:  # the battery may not last for all of them
                 self._send(self, message)
-        if not self.up:  # the battery did not last
-            return
         participant = self._participant
         number, done_s = self._computed
         if participant.settled[0] == number > self._receipt_seen:

@@ -139,3 +139,17 @@ def test_without_a_profile_computing_takes_no_time_and_its_energy_is_not_known(t
         assert record.compute_s == 0.0
         assert record.compute_j is None
         assert record.idle_j is None
+
+
+def test_nothing_is_sent_with_an_empty_battery(tiny: Any) -> None:
+    with tiny.world(channel={"model": "fdma", "max_m": 10.0}) as world:
+        node = world.nodes[ME]
+        node._power = Power(None, channel_sim.Battery(1e-12))
+        node._boot()
+        sent: list[Any] = []
+        carry = node._send
+        node._send = lambda who, message: (sent.append(message), carry(who, message))
+        message = node._participant._birth()
+        node._act([message, message])
+    assert sent == [message]
+    assert not node.up
