@@ -19,6 +19,8 @@ from edge_fd.ledger import message_bytes
 from edge_fd.records import Bytes
 
 Meta: TypeAlias = dict[str, Any]
+LONGEST_INSTANCE_BYTES = 64
+"""An instance is kept in the journal, so its length is bounded."""
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,11 @@ def read_birth(frame: Frame) -> Birth:
     capability = want(frame, "capability", str)
     if capability not in ("train", "infer"):
         raise FrameError("range", f"capability {capability!r}; known: train, infer")
+    instance = want(frame, "instance", bytes)
+    if not 0 < len(instance) <= LONGEST_INSTANCE_BYTES:
+        raise FrameError("size", f"instance has {len(instance)} B; 1 to {LONGEST_INSTANCE_BYTES}")
     return Birth(
-        want(frame, "instance", bytes),
+        instance,
         want(frame, "session", int),
         capability,
         want(frame, "student", str),

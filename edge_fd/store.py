@@ -90,8 +90,11 @@ class DeviceStore:
                     f"state folder {self.folder} belongs to {key} {values[key]!r},"
                     f" not {mine!r}; give this device another --state, or remove the folder"
                 )
+        # Copies, since what is read back is read-only and a method may write into its memory.
         memory = {
-            k.removeprefix("memory/"): a for k, a in arrays.items() if k.startswith("memory/")
+            name.removeprefix("memory/"): np.array(array)
+            for name, array in arrays.items()
+            if name.startswith("memory/")
         }
         state = State(arrays["theta"], arrays["opt"])
         return Saved(values["done"], values["upload"], state, memory)

@@ -75,6 +75,13 @@ def test_a_birth_comes_back() -> None:
     assert messages.read_birth(through(frame)) == BIRTH
 
 
+@pytest.mark.parametrize("length", [0, 65])
+def test_an_instance_of_another_length_is_refused(length: int) -> None:
+    said = replace(BIRTH, instance=b"x" * length)
+    with pytest.raises(FrameError, match=f"instance has {length} B; 1 to 64"):
+        messages.read_birth(through(messages.birth(said, run="r", device="pi")))
+
+
 def test_an_unknown_capability_is_refused() -> None:
     frame = messages.birth(replace(BIRTH, capability="guess"), run="r", device="pi")
     with pytest.raises(FrameError, match="'guess'; known: train, infer"):
