@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -63,7 +64,7 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Method:
+class Method(ABC):
     """Base of the methods; a subclass adds settings as dataclass fields.
 
     Class facts: ``kind`` of the knowledge it uploads (None: it uploads none),
@@ -87,13 +88,13 @@ class Method:
         """Whether devices need the labels of the proxy set."""
         return False
 
+    @abstractmethod
     def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:
         """Yield requests; return the knowledge to publish, None for none."""
-        raise NotImplementedError  # pragma: no cover
 
+    @abstractmethod
     def fuse(self, server: Server, round: Round, uploads: Mapping[str, Knowledge]) -> ServerHalf:
         """Yield requests; return what goes back. ``uploads`` is in the order of device names."""
-        raise NotImplementedError  # pragma: no cover
 
     def settings(self) -> dict[str, Any]:
         """Return the settings as plain values."""
