@@ -47,18 +47,18 @@ def main() -> int:
     for name, file, methods, overrides in jobs():
         if options.only and not name.startswith(options.only):
             continue
-        command = ["run", str(HERE / file), "--method", methods, "--seeds", str(SEEDS)]
+        command = ["run", f"examples/{file}", "--method", methods, "--seeds", str(SEEDS)]
         command += [word for item in overrides for word in ("--set", item)]
         command += ["--out", str(options.out)]
         print(f"edge-fd {' '.join(command)}", flush=True)
-        subprocess.run([sys.executable, "-m", "edge_fd", *command], check=True)
+        subprocess.run([sys.executable, "-m", "edge_fd", *command], cwd=HERE.parent, check=True)
         write_result(name, command, options.out)
     return 0
 
 
 def write_result(name: str, command: list[str], out: Path) -> None:
     """Write the summaries of one comparison as JSON."""
-    folder = out / name
+    folder = HERE.parent / out / name
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("*/summary.json"))]
     facts = [json.loads(path.read_text()) for path in sorted(folder.glob("*/run.json"))]
     result = {
