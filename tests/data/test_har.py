@@ -55,7 +55,7 @@ def test_a_file_of_another_layout_is_refused_by_key(
 
 def test_the_published_set(data_root: Path) -> None:
     if not (data_root / "uci_har").is_dir():
-        pytest.skip(f"no uci_har in {data_root}")
+        pytest.skip(f"no uci_har in EDGE_FD_DATA, {data_root}")
     found = load("uci_har", path=data_root / "uci_har")
     assert found.group is not None
     assert set(found.group.tolist()) == set(range(1, 31)) - TEST_SUBJECTS

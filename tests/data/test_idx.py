@@ -111,7 +111,7 @@ def test_a_missing_file_is_named_with_the_remedy(tmp_path: Path) -> None:
 # images of MNIST begin with a 5, those of Fashion-MNIST with an ankle boot (label 9).
 def test_mnist_as_published(data_root: Path) -> None:
     if not (data_root / "mnist").is_dir():
-        pytest.skip(f"no mnist in {data_root}")
+        pytest.skip(f"no mnist in EDGE_FD_DATA, {data_root}")
     found = load("mnist", path=data_root / "mnist")
     assert found.x.shape == (60000, 28, 28)
     assert found.y[0] == 5
@@ -125,7 +125,7 @@ def test_mnist_as_published(data_root: Path) -> None:
 
 def test_fashion_mnist_as_published(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not (data_root / "fashion_mnist").is_dir():
-        pytest.skip(f"no fashion_mnist in {data_root}")
+        pytest.skip(f"no fashion_mnist in EDGE_FD_DATA, {data_root}")
     monkeypatch.setenv("EDGE_FD_DATA", str(data_root))
     found = load("fashion_mnist")
     assert found.y[0] == 9
