@@ -7,7 +7,6 @@ locked while it is open: a run has one aggregator.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import struct
 import zlib
@@ -17,9 +16,8 @@ from typing import TYPE_CHECKING
 
 import cbor2
 
-from edge_fd.errors import UsageError
 from edge_fd.rounds import Entry
-from edge_fd.snapshot import sync_folder
+from edge_fd.snapshot import lock, sync_folder
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -37,20 +35,16 @@ class Journal:
     def __enter__(self) -> Self:
         new = not self.path.exists()
         self._file = self.path.open("a+b")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise UsageError(
-                f"{self.path.parent} is in use by another aggregator; end it,"
-                " or name another folder"
-            ) from None
+        folder = self.path.parent
+        lock(
+            self._file, f"{folder} is in use by another aggregator; end it, or name another folder"
+        )
         self._file.seek(0)
         good = self._read(self._file.read())
         self._file.truncate(good)
         self._file.seek(0, os.SEEK_END)
         if new:
-            sync_folder(self.path.parent)
+            sync_folder(folder)
         return self
 
     def __exit__(

@@ -6,11 +6,12 @@ its SHA-256; written beside the target, synced, renamed, and the folder synced.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import cbor2
 import numpy as np
@@ -61,6 +62,15 @@ def load(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]] | Non
         for name, (dtype, shape, raw) in tree["arrays"].items()
     }
     return arrays, tree["values"]
+
+
+def lock(file: IO[Any], complaint: str) -> None:
+    """Hold ``file`` for this process until it is closed; else close it and raise UsageError."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise UsageError(complaint) from None
 
 
 def sync_folder(folder: Path) -> None:

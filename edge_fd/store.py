@@ -7,7 +7,6 @@ lock            held while a process uses the folder
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import uuid
@@ -54,14 +53,11 @@ class DeviceStore:
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = (self.folder / "lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise UsageError(
-                f"state folder {self.folder} is in use by another process;"
-                " give each device its own --state"
-            ) from None
+        snapshot.lock(
+            self._lock,
+            f"state folder {self.folder} is in use by another process;"
+            " give each device its own --state",
+        )
         try:
             self.load()  # a folder that is not ours is left as it is
             self._count_session()
