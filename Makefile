@@ -40,11 +40,14 @@ check: install  ## lint, format and types
 bench: install broker  ## the benchmarks; writes benchmarks/results/*.json
 	$(BIN)/python benchmarks/run.py
 
+validate: install  ## the radio models against their oracles; writes validation/results and pictures
+	$(BIN)/python -m validation.run
+
 examples: install  ## Fashion-MNIST and UCI HAR, three seeds, resumable (hours); data in EDGE_FD_DATA
 	$(BIN)/python examples/run.py
 
 clean:  ## remove what was built here
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .pytest_cache
 
-.PHONY: help install broker demo test check bench examples clean
+.PHONY: help install broker demo test check bench validate examples clean
 .DEFAULT_GOAL := help

@@ -25,6 +25,8 @@ from typing import Any, TypeAlias
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+MADE = ("benchmarks/results", "validation/results", "docs/channel/*.svg")
+"""What the runs themselves write: it does not make a checkout dirty."""
 PACKAGES = ("numpy", "onnxruntime", "torch", "paho-mqtt", "cbor2", "simpy", "scipy")
 
 Figures: TypeAlias = dict[str, Any]
@@ -76,6 +78,13 @@ BENCHMARKS: dict[str, list[Aim]] = {
         Aim("simulated FedAvg / plain torch loop, CPU", 1.0, lambda f: f["ratio_median"])
     ],
     "simulation_scale": [],
+    "radio_speed": [
+        Aim("100,000 devices x 5 Wi-Fi frames, CPU s", 2, lambda f: f["wifi_100k"]["cpu_s"]),
+        Aim("1,000,000 devices x 5 Wi-Fi frames, CPU s", 10, lambda f: f["wifi_1m"]["cpu_s"]),
+        Aim("1,000,000 LoRa messages, CPU s", 1.5, lambda f: f["lora_1m"]["cpu_s"]),
+        Aim("10,000 SimPy devices, CPU s", 2, lambda f: f["process_per_device"]["cpu_s"]),
+        Aim("memory per device, B", 1000, lambda f: f["bytes_per_device"]),
+    ],
     "demo_time": [Aim("demo, installed, s", 120, lambda f: f["wall_s"])],
 }
 
@@ -106,7 +115,8 @@ def cpu_model() -> str:
 
 def facts() -> dict[str, Any]:
     """Where and with what the figures were taken."""
-    changed = git("status", "--porcelain", "--", ":/", ":(top,exclude)benchmarks/results")
+    made = (f":(top,exclude){where}" for where in MADE)
+    changed = git("status", "--porcelain", "--", ":/", *made)
     return {
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": git("rev-parse", "HEAD"),

@@ -21,10 +21,10 @@ from channel_sim.checks import (
     check_positive,
 )
 from channel_sim.energy import WIFI_NIC, RadioPower
-from channel_sim.fading import RayleighBlocks, coherence_time_s, shadowing_db
+from channel_sim.fading import RayleighBlocks, coherence_time_s
 from channel_sim.fdma import Fdma
 from channel_sim.link import Link
-from channel_sim.path_loss import free_space_db, log_distance_db
+from channel_sim.propagation import free_space_db, log_distance_db, shadowing_db
 from channel_sim.rate import TruncatedShannon
 
 
@@ -148,8 +148,8 @@ def build_fdma(
     *,
     streams: Callable[..., np.random.Generator],
     radio: RadioPower = WIFI_NIC,
-) -> tuple[Fdma, Fdma]:
-    """Build the uplink and the downlink of one cell.
+) -> Fdma:
+    """Build both directions of one cell.
 
     Both directions of a device share path loss and shadowing (they cross the
     same walls); their fading is independent (they are in different bands).
@@ -185,10 +185,7 @@ def build_fdma(
 
     up = links("up", parameters.bandwidth_up_hz, parameters.tx_power_up_dbm)
     down = links("down", parameters.bandwidth_down_hz, parameters.tx_power_down_dbm - share_db)
-    return (
-        Fdma(up, radio=radio, direction="up"),
-        Fdma(down, radio=radio, direction="down"),
-    )
+    return Fdma(up, down, radio=radio)
 
 
 def _link(

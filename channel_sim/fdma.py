@@ -1,80 +1,106 @@
 """FDMA: every device has a sub-band of its own, so nobody waits for others.
 
-What remains is the queue of each device: its next message starts when the
-one before is through or given up. One object serves one direction.
+What remains is the queue of each device and direction: its next message
+starts when the one before is through, given up or cut off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
 
+from channel_sim.arq import Transfer
+from channel_sim.calendar import Calendar, Message
 from channel_sim.energy import RadioPower
 from channel_sim.link import Link
-from channel_sim.medium import Delivery, Reason, check_offer
+from channel_sim.medium import Direction, Reason
+from channel_sim.units import SECOND_NS, to_ns
 
 
-class Fdma:
+class Fdma(Calendar):
     """A medium with one :class:`Link` per device and direction.
 
-    ``direction`` "up" charges the device's radio for sending, "down" for
-    receiving; the station's own energy is not counted.
+    A message up charges the device's radio for sending, one down for
+    receiving; the station's own energy is not counted. A message that is cut
+    (its device left, its time was over) is charged for the share of its air
+    time that had passed, and frees its sub-band. Raises ValueError unless
+    both directions have links for the same devices.
     """
 
     def __init__(
-        self,
-        links: Mapping[str, Link],
-        *,
-        radio: RadioPower,
-        direction: Literal["up", "down"],
+        self, up: Mapping[str, Link], down: Mapping[str, Link], *, radio: RadioPower
     ) -> None:
-        self.links = MappingProxyType(dict(links))
-        self._tx_w = radio.tx_w if direction == "up" else 0.0
-        self._rx_w = radio.rx_w if direction == "down" else 0.0
-        self._free_at_s: dict[str, float] = {}
-
-    def offer(
-        self, device_ids: Sequence[str], sizes_bytes: Sequence[int], ready_times_s: Sequence[float]
-    ) -> list[Delivery]:
-        """Send the messages; see :meth:`channel_sim.medium.Medium.offer`.
-
-        Messages of one device go in the order of their ready times, those of
-        an earlier offer first.
-        """
-        check_offer(device_ids, sizes_bytes, ready_times_s)
-        for device in device_ids:
-            if device not in self.links:
-                raise ValueError(
-                    f"device {device!r} has no link in this medium;"
-                    f" build it with that device (it has {len(self.links)} others)"
-                )
-        order = sorted(range(len(device_ids)), key=ready_times_s.__getitem__)
-        sent = {
-            index: self._send(device_ids[index], sizes_bytes[index], ready_times_s[index])
-            for index in order
-        }
-        return [sent[index] for index in range(len(device_ids))]
-
-    def _send(self, device: str, size_bytes: int, ready_s: float) -> Delivery:
-        link = self.links[device]
-        start_s = max(ready_s, self._free_at_s.get(device, 0.0))
-        transfer = link.transfer(size_bytes, start_s)
-        self._free_at_s[device] = transfer.finish_s
-        reason: Reason = "delivered"
-        if not transfer.delivered:
-            reason = "retry_limit" if transfer.attempts else "below_sensitivity"
-        return Delivery(
-            device=device,
-            delivered=transfer.delivered,
-            reason=reason,
-            ready_s=ready_s,
-            start_s=start_s,
-            finish_s=transfer.finish_s,
-            queue_s=start_s - ready_s,
-            air_s=transfer.air_s,
-            attempts=transfer.attempts,
-            packets=transfer.packets,
-            tx_j=transfer.air_s * self._tx_w,
-            rx_j=transfer.air_s * self._rx_w,
+        if up.keys() != down.keys():
+            raise ValueError(
+                f"devices {sorted(up.keys() ^ down.keys())} have a link in one direction only;"
+                " give one up and one down"
+            )
+        super().__init__(tuple(up), radio=radio)
+        self.links: Mapping[Direction, Mapping[str, Link]] = MappingProxyType(
+            {"up": MappingProxyType(dict(up)), "down": MappingProxyType(dict(down))}
         )
+        self._queues: dict[tuple[str, Direction], deque[Message]] = {}
+        self._transfers: dict[int, Transfer] = {}
+
+    def _arrive(self, message: Message) -> None:
+        queue = self._queues.setdefault((message.device, message.direction), deque())
+        queue.append(message)
+        if len(queue) == 1:
+            self._start(message)
+
+    def _start(self, message: Message) -> None:
+        link = self.links[message.direction][message.device]
+        transfer = link.transfer(message.size_bytes, self.now_ns / SECOND_NS)
+        message.packets = transfer.packets
+        if not transfer.attempts:
+            self._next(message, "below_sensitivity")
+            return
+        message.start_ns = self.now_ns
+        self._transfers[message.ticket] = transfer
+        self._note("start", message.device)
+        # The float of the transfer may lie a rounding before the start.
+        self._at(max(to_ns(transfer.finish_s), self.now_ns), self._finish, message)
+
+    def _finish(self, message: Message) -> None:
+        if message.ended:
+            return
+        transfer = self._transfers.pop(message.ticket)
+        self._charge(message, transfer.air_s)
+        message.attempts = transfer.attempts
+        self._next(message, "delivered" if transfer.delivered else "retry_limit")
+
+    def _charge(self, message: Message, air_s: float) -> None:
+        message.air_ns = to_ns(air_s)
+        if message.direction == "up":
+            message.tx_ns = message.air_ns
+        else:
+            message.rx_ns = message.air_ns
+
+    def _next(self, message: Message, reason: Reason) -> None:
+        """End the message at the head of its queue and start the one behind it."""
+        queue = self._queues[message.device, message.direction]
+        queue.popleft()
+        self._end(message, reason)
+        if queue:
+            self._start(queue[0])
+
+    def _withdraw(self, message: Message) -> None:
+        queue = self._queues.get((message.device, message.direction))
+        if queue is None or message not in queue:  # it has not arrived yet
+            return
+        queue.remove(message)
+        transfer = self._transfers.pop(message.ticket, None)
+        if transfer is not None and message.start_ns is not None:
+            length_s = transfer.finish_s - message.start_ns / SECOND_NS
+            passed_s = (self.now_ns - message.start_ns) / SECOND_NS
+            share = min(passed_s / length_s, 1.0) if length_s > 0 else 1.0
+            self._charge(message, transfer.air_s * share)
+            message.attempts = max(1, round(transfer.attempts * share))
+        if queue:
+            # Whoever withdraws may be about to withdraw the next one too.
+            self._at(self.now_ns, self._begin, queue[0])
+
+    def _begin(self, message: Message) -> None:
+        if not message.ended and message.start_ns is None:
+            self._start(message)

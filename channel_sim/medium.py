@@ -1,8 +1,8 @@
 """What a medium is: messages are offered to it, deliveries come back.
 
 Every offered message comes back exactly once, delivered or lost with a
-reason, in the order in which it was offered. ``Ideal`` is the smallest
-medium; the others differ in who may send when.
+reason, in the order in which it was offered. Media differ in who may send
+when.
 """
 
 from __future__ import annotations
@@ -10,11 +10,32 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, get_args
 
-from channel_sim.checks import check_count, check_not_negative
+from channel_sim.checks import check_count
 
-Reason: TypeAlias = Literal["delivered", "below_sensitivity", "retry_limit"]
+Reason: TypeAlias = Literal[
+    "delivered",
+    "below_sensitivity",
+    "collision",
+    "retry_limit",
+    "duty_cycle",
+    "queue",
+    "deadline",
+    "battery",
+    "off",
+]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+"""Every end of a message; the place in this tuple is its code in :class:`Outcomes`.
+
+``below_sensitivity``: too weak to be heard, or no mode carries it. ``collision``:
+sent once, without acknowledgement, and hit by others (or lost to their noise).
+``retry_limit``: every allowed attempt, or every allowed look at the channel,
+failed. ``duty_cycle``: the law allows no start before the end. ``queue``: a
+buffer or all demodulators were full. ``deadline``: its time was over.
+``battery``, ``off``: the device was.
+"""
+Direction: TypeAlias = Literal["up", "down"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +44,13 @@ class Delivery:
 
     ``ready_s`` offered, ``start_s`` first on air, ``finish_s`` received or
     given up, ``queue_s`` waiting from ready to start, ``air_s`` on air over
-    all ``attempts`` of its ``packets``. ``tx_j`` and ``rx_j`` are what the
-    device's radio spent sending and receiving.
+    all ``attempts`` of its ``packets`` (acknowledgements not counted). A
+    message that never went on air has ``start_s == finish_s``.
+
+    Joules are those of the device's radio, by state: ``tx_j`` sending,
+    ``rx_j`` receiving what is meant for it, ``idle_j`` listening meanwhile
+    (carrier sense, backoff, waiting for an acknowledgement), ``overhead_j``
+    waking and tails. ``busy_s`` is how long the radio was not at rest for it.
     """
 
     device: str
@@ -39,10 +65,18 @@ class Delivery:
     packets: int
     tx_j: float
     rx_j: float
+    idle_j: float = 0.0
+    overhead_j: float = 0.0
+    busy_s: float = 0.0
+
+    @property
+    def energy_j(self) -> float:
+        """All joules of the device's radio for this message."""
+        return self.tx_j + self.rx_j + self.idle_j + self.overhead_j
 
 
 class Medium(Protocol):
-    """One direction between many devices and one station."""
+    """What carries messages between many devices and one station."""
 
     def offer(
         self, device_ids: Sequence[str], sizes_bytes: Sequence[int], ready_times_s: Sequence[float]
@@ -71,37 +105,3 @@ def check_offer(
     for ready_s in ready_times_s:
         if not 0 <= ready_s < math.inf:
             raise ValueError(f"ready_times_s = {ready_s!r}; give finite seconds of 0 or more")
-
-
-class Ideal:
-    """A medium without loss, queue or energy; everything arrives ``delay_s`` later.
-
-    Any device may use it. Raises ValueError for a negative delay.
-    """
-
-    def __init__(self, *, delay_s: float = 0.0) -> None:
-        check_not_negative("delay_s", delay_s)
-        self.delay_s = delay_s
-
-    def offer(
-        self, device_ids: Sequence[str], sizes_bytes: Sequence[int], ready_times_s: Sequence[float]
-    ) -> list[Delivery]:
-        """Deliver every message whole, in one attempt; see :meth:`Medium.offer`."""
-        check_offer(device_ids, sizes_bytes, ready_times_s)
-        return [
-            Delivery(
-                device=device,
-                delivered=True,
-                reason="delivered",
-                ready_s=ready_s,
-                start_s=ready_s,
-                finish_s=ready_s + self.delay_s,
-                queue_s=0.0,
-                air_s=0.0,
-                attempts=1,
-                packets=1,
-                tx_j=0.0,
-                rx_j=0.0,
-            )
-            for device, ready_s in zip(device_ids, ready_times_s, strict=True)
-        ]

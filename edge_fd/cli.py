@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     _serve(verbs)
     _device(verbs)
     _report(verbs)
+    _channel(verbs)
     return parser
 
 
@@ -190,3 +191,47 @@ def _report(verbs: Verbs) -> None:
     )
     parser.add_argument("runs", type=Path, nargs="+", help="run folders")
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="the HTML file")
+
+
+def _channel(verbs: Verbs) -> None:
+    parser = _add(
+        verbs,
+        "channel",
+        "What a radio does to a message: loss, rate, latency and energy over distance, alone and"
+        " in a crowd.",
+        "edge-fd channel zigbee --distance 1:200 --payload 400 --devices 1:100 --out zigbee.svg",
+    )
+    parser.add_argument("preset", nargs="?", help="name of a preset (without: list them all)")
+    parser.add_argument("--distance", default="1:1000", help="metres, as 1:2000 or 1,10,100")
+    parser.add_argument("--payload", default="1kB", help="bytes offered to the radio, as 40kB")
+    parser.add_argument("--devices", default="1:50", help="crowds, as 1:100 or 5,20")
+    parser.add_argument(
+        "--within", type=_metres, metavar="M",
+        help="crowds lie within so many metres (default: as far as a lone message gets through)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--jitter", type=_seconds, default=0.0, metavar="S",
+        help="also let the devices start spread over so many seconds",
+    )  # fmt: skip
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="replace a number of the preset, for example tx_power_dbm=10",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="seed of the crowds")
+    parser.add_argument("--sources", action="store_true", help="print every number's source")
+    parser.add_argument("--out", type=Path, help="write the picture (.svg, .png or .pdf)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+
+
+def _metres(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} must be above 0; give metres")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is negative or no time; give seconds")
+    return value

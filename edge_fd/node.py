@@ -75,6 +75,7 @@ def run_node(settings: NodeSettings, *, say: Callable[[str], None] = lambda _tex
             saved=store.load(),
             save=store.save,
             resend_s=float(bundle.method["resend_s"]),
+            jitter_s=float(bundle.method.get("jitter_s", 0.0)),
         )
         # A new id in each life: a copied state folder must not push the original off the
         # broker, and amqtt would take both ones' sessions away with the first that leaves.

@@ -55,6 +55,7 @@ class Participant:
         saved: Saved | None = None,
         save: Callable[[Saved], None] = lambda _saved: None,
         resend_s: float = 10.0,
+        jitter_s: float = 0.0,
     ) -> None:
         self.identity = identity
         self.desk = desk
@@ -68,6 +69,7 @@ class Participant:
         """Frames from the aggregator that could not be read."""
         self._method, self._device, self._codec = method, device, codec
         self._seed, self._save = seed, save
+        self._jitter_s = jitter_s
         self._fingerprint = method.fingerprint()
         self._memory = dict(self.saved.memory)
         self._cost: Bytes | None = None
@@ -139,7 +141,9 @@ class Participant:
         self._cost = made.cost
         self.saved = Saved(number, made.payload, job.state, self._memory)
         self._save(self.saved)
-        return self._do(self._session.computed(number, made.payload, now_s))
+        return self._do(
+            self._session.computed(number, made.payload, now_s, hold_s=self._hold_s(number))
+        )
 
     def metrics(self, number: int, values: dict[str, float]) -> Out:
         """Evaluation and timings of round ``number`` for the aggregator; not charged."""
@@ -207,6 +211,13 @@ class Participant:
             else:
                 self.left = True
         return outs
+
+    def _hold_s(self, number: int) -> float:
+        """How long this round's upload waits: drawn, so that a fleet does not answer at once."""
+        if self._jitter_s == 0:
+            return 0.0
+        rng = stream(self._seed, "device", self.identity.device, number, "jitter")
+        return self._jitter_s * rng.random()
 
     def _start(self, action: session.Compute) -> None:
         me = self.identity

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from broker.errors import TopicError
 from broker.topics import check_name
@@ -89,6 +89,8 @@ class RoundsSection(Section):
     """When silent participants are reminded."""
     resend_s: float = Field(10.0, gt=0)
     """When a device sends an unanswered upload again."""
+    jitter_s: float = Field(0.0, ge=0)
+    """Each upload waits a time drawn from 0 to this, so that the fleet does not answer at once."""
     evaluate_every: int = Field(1, ge=1)
 
 
@@ -118,13 +120,51 @@ class TransportSection(Section):
 
 
 class ChannelSection(Section):
-    """The radio of the simulation. Keys beside ``model`` go to ``FdmaParameters``."""
+    """The radio of the simulation.
+
+    Keys beside these are those of the model: of ``FdmaParameters``, of the preset, or the
+    format and files of recorded links.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    model: Literal["ideal", "fdma"] = "fdma"
+    model: Literal["ideal", "fdma", "preset", "replay"] = "fdma"
+    preset: str | None = None
+    """A radio technology in its surroundings; ``edge-fd channel`` lists them."""
+    cell_devices: int | None = Field(None, ge=1)
+    """Devices that share one station of a preset; None: all of them."""
     min_m: float = Field(2.0, gt=0)
     max_m: float = Field(50.0, gt=0)
-    radio: Literal["wifi_nic", "esp32"] = "wifi_nic"
+    radio: str = "wifi_nic"
+    """Radio of the fdma model, from the table of radio powers."""
+    tcp: bool | None = None
+    """Whether what the radio loses is sent again after TCP's time-outs; None: where there is IP."""
+    broker_s: float = Field(0.0, ge=0)
+    """Seconds for which each message keeps the broker busy; others wait in line."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_is_a_model(cls, tree: Any) -> Any:
+        if isinstance(tree, dict) and "preset" in tree and "model" not in tree:
+            return {**tree, "model": "preset"}
+        return tree
+
+
+class MobilitySection(Section):
+    """Where the devices of a preset are, around a station at 0, 0, and how they move."""
+
+    model: Literal["none", "random_waypoint", "gauss_markov", "trace"] = "none"
+    places: str | None = None
+    """A CSV file of name, x_m, y_m: devices that stay there."""
+    trace: str | None = None
+    """A CSV file of time_s, name, x_m, y_m."""
+    min_speed_m_s: float = Field(0.5, gt=0)
+    max_speed_m_s: float = Field(1.5, gt=0)
+    pause_s: float = Field(0.0, ge=0)
+    """Of a random waypoint, at each point."""
+    memory: float = Field(0.85, ge=0, le=1)
+    """Of the velocity of Gauss-Markov, over a second."""
+    update_s: float = Field(1.0, gt=0)
+    """How often the losses follow the places."""
 
 
 class DropoutSection(Section):
@@ -134,6 +174,14 @@ class DropoutSection(Section):
     link_down_s: float | None = Field(None, gt=0)
     device_up_s: float | None = Field(None, gt=0)
     device_down_s: float | None = Field(None, gt=0)
+    device_law: Literal["markov", "weibull", "diurnal"] = "markov"
+    """Law of the device's periods: exponential, heavy-tailed up times, or by the hour."""
+    device_shape: float = Field(0.7, gt=0)
+    """Of the Weibull law; below 1 is heavy-tailed."""
+    device_swing: float = Field(0.6, ge=0, le=1)
+    """Of the diurnal law: how much the rate of coming up swings over the day."""
+    device_trace: str | None = None
+    """A file of recorded phones instead of a law; each device takes one and an hour by draw."""
     battery_j: float | None = Field(None, gt=0)
 
 
@@ -151,6 +199,7 @@ class Scenario(Section):
     server: ServerSection = ServerSection()
     transport: TransportSection = TransportSection()
     channel: ChannelSection = ChannelSection()
+    mobility: MobilitySection = MobilitySection()
     dropout: DropoutSection = DropoutSection()
 
     @classmethod
@@ -196,10 +245,7 @@ class Scenario(Section):
         """Check what concerns several keys; raise UsageError."""
         if not self.devices:
             raise UsageError(f"{where}: 'devices' is empty; add a [[devices]] table")
-        pairs = (("link_up_s", "link_down_s"), ("device_up_s", "device_down_s"))
-        for up, down in pairs:
-            if (getattr(self.dropout, up) is None) != (getattr(self.dropout, down) is None):
-                raise UsageError(f"{where}: dropout.{up} and dropout.{down} go together; give both")
+        self._check_radio(where)
         for name, settings in (self.method.model_extra or {}).items():
             if not isinstance(settings, dict):
                 raise UsageError(
@@ -214,6 +260,30 @@ class Scenario(Section):
                 methods.create(name, self.method.settings(name))
         except (TopicError, UsageError) as error:
             raise UsageError(f"{where}: {error}") from None
+
+    def _check_radio(self, where: str) -> None:
+        pairs = (("link_up_s", "link_down_s"), ("device_up_s", "device_down_s"))
+        for up, down in pairs:
+            if (getattr(self.dropout, up) is None) != (getattr(self.dropout, down) is None):
+                raise UsageError(f"{where}: dropout.{up} and dropout.{down} go together; give both")
+        if self.dropout.device_trace is not None and self.dropout.device_up_s is not None:
+            raise UsageError(
+                f"{where}: dropout.device_trace and dropout.device_up_s exclude each other;"
+                " leave one out"
+            )
+        moving = self.mobility.model != "none" or self.mobility.places is not None
+        if moving and self.channel.preset is None:
+            raise UsageError(f"{where}: mobility needs channel.preset; name a preset")
+        if (self.mobility.model == "trace") != (self.mobility.trace is not None):
+            raise UsageError(
+                f"{where}: mobility.model = 'trace' and mobility.trace belong together; give both"
+            )
+        model, preset = self.channel.model, self.channel.preset
+        if (model == "preset") != (preset is not None):
+            raise UsageError(
+                f"{where}: channel.model = {model!r} and channel.preset = {preset!r} do not fit;"
+                " name a preset and leave out model, or leave out preset"
+            )
 
 
 def load_tree(path: str | Path) -> dict[str, Any]:

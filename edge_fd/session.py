@@ -89,6 +89,7 @@ class Session:
         self._resend_s = resend_s
         self._wait_s = resend_s
         self._next_s = math.inf
+        self._held_until_s: float | None = None
         self._epoch: int | None = None
         self._fresh_connection = True
         self._connected = False
@@ -146,7 +147,8 @@ class Session:
         if number == self.done and not self.computing:
             self._settled = False
             self._arm(now_s)
-            return [SendUpload(self.done, self.upload)]
+            held = self._held_until_s is not None
+            return [] if held else [SendUpload(self.done, self.upload)]
         return self._maybe_compute(now_s)
 
     def knowledge(self, number: int, piece: Any, now_s: float) -> list[Action]:
@@ -155,8 +157,14 @@ class Session:
             self._knowledge = (number, piece)
         return self._maybe_leave() or self._maybe_compute(now_s)
 
-    def computed(self, number: int, upload: bytes, now_s: float) -> list[Action]:
-        """The driver has computed round ``number`` and made the outcome durable."""
+    def computed(
+        self, number: int, upload: bytes, now_s: float, *, hold_s: float = 0.0
+    ) -> list[Action]:
+        """The driver has computed round ``number`` and made the outcome durable.
+
+        The upload goes out ``hold_s`` later, so that a whole fleet that was
+        asked at one instant does not answer at one.
+        """
         self.computing = 0
         self.done, self.upload = number, upload
         superseded = self._announced[0] > number
@@ -164,6 +172,10 @@ class Session:
         self._wait_s = self._resend_s
         if superseded:
             return self._maybe_leave() or self._maybe_compute(now_s)
+        if hold_s > 0:
+            self._held_until_s = now_s + hold_s
+            self._arm(now_s)
+            return self._maybe_leave()
         self._arm(now_s)
         return [SendUpload(number, upload), *self._maybe_leave()]
 
@@ -172,6 +184,7 @@ class Session:
         if number != self.done or self._settled:
             return []
         self._settled = True
+        self._held_until_s = None
         self._arm(now_s)
         return [Settled(number, verdict, reason), *self._maybe_leave()]
 
@@ -184,6 +197,10 @@ class Session:
         """Time has passed: send again what was not answered, ask again for what is missing."""
         if now_s < self._next_s:
             return []
+        if self._held_until_s is not None:
+            self._held_until_s = None
+            self._arm(now_s)
+            return [SendUpload(self.done, self.upload)]
         self._wait_s = min(2 * self._wait_s, max(LONGEST_RESEND_S, self._resend_s))
         self._arm(now_s)
         if self._finished_after is not None:
@@ -203,7 +220,8 @@ class Session:
 
     def _arm(self, now_s: float) -> None:
         waiting = not self._settled or self._waits_for_knowledge
-        self._next_s = now_s + self._wait_s if waiting and self._connected else math.inf
+        next_s = now_s + self._wait_s if self._held_until_s is None else self._held_until_s
+        self._next_s = next_s if waiting and self._connected else math.inf
 
     def _maybe_compute(self, now_s: float) -> list[Action]:
         number, after, facts = self._announced
@@ -212,6 +230,7 @@ class Session:
             return []
         self.computing = number
         self._settled = True
+        self._held_until_s = None
         self._next_s = math.inf
         return [Compute(number, facts, self._knowledge[1])]
 

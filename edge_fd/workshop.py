@@ -91,6 +91,7 @@ class Workshop:
             "seed": self._scenario.seed,
             "codec": self._scenario.transport.codec,
             "resend_s": self._scenario.rounds.resend_s,
+            "jitter_s": self._scenario.rounds.jitter_s,
             "evaluate_every": self._scenario.rounds.evaluate_every,
         }
 

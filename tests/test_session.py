@@ -174,3 +174,43 @@ def test_where_the_last_knowledge_never_comes_it_leaves_after_asking_in_vain() -
 
 def test_who_is_turned_away_leaves_with_the_reason() -> None:
     assert connected().turned_away("a copy") == [Leave(error="a copy")]
+
+
+def holding() -> Session:
+    """A session whose upload of round 1, computed at 1, is held until 5."""
+    session = connected(resend_s=2.0)
+    session.announced(1, 0, "facts", 0.0)
+    assert session.computed(1, b"upload", 1.0, hold_s=4.0) == []
+    return session
+
+
+def test_a_held_upload_goes_out_at_its_time_and_is_then_resent_as_ever() -> None:
+    session = holding()
+    assert session.next_tick_s == 5.0
+    assert session.tick(4.9) == []
+    assert session.tick(5.0) == [SendUpload(1, b"upload")]
+    assert session.next_tick_s == 7.0
+    assert session.tick(7.0) == [SendUpload(1, b"upload")]
+    assert session.next_tick_s == 11.0
+
+
+def test_a_reminder_does_not_bring_a_held_upload_forward() -> None:
+    session = holding()
+    assert session.announced(1, 0, "facts", 3.0) == []
+    assert session.state(1, online=True, finished_after=None, now_s=3.5) == []
+    assert session.next_tick_s == 5.0
+
+
+def test_a_held_upload_waits_for_the_connection() -> None:
+    session = holding()
+    session.disconnected_at(2.0)
+    assert session.next_tick_s == float("inf")
+    session.connected_at(9.0)
+    assert session.tick(9.0) == [SendUpload(1, b"upload")]
+
+
+def test_a_held_upload_is_dropped_with_its_round() -> None:
+    session = holding()
+    assert session.announced(2, 1, "facts 2", 3.0) == []
+    assert session.knowledge(1, "piece", 3.0) == [Compute(2, "facts 2", "piece")]
+    assert session.computed(2, b"two", 4.0) == [SendUpload(2, b"two")]

@@ -27,7 +27,7 @@ KEEPALIVE_S = 60.0
 class Power:
     """What a device is powered by and when it is up; None: always, for ever."""
 
-    life: channel_sim.MarkovOnOff | None
+    life: channel_sim.Availability | None
     battery: channel_sim.Battery | None
 
 
@@ -50,7 +50,7 @@ class Node:
         recorder: Recorder,
         send: Callable[[Node, Out], None],
         booted: Callable[[Node], None],
-        died: Callable[[str, bytes], None],
+        died: Callable[[str, str, bytes], None],
     ) -> None:
         self.name = me.name
         self.up = False
@@ -73,7 +73,7 @@ class Node:
     def live(self) -> Generator[simpy.Event, Any, None]:
         """The device's life as a SimPy process: up and down in turn."""
         life = self._power.life
-        while not self._empty:
+        while not self.empty:
             if life is not None and not life.is_up(self._env.now):
                 yield self._env.timeout(life.next_change_s(self._env.now) - self._env.now)
                 continue
@@ -95,20 +95,21 @@ class Node:
         self._recorder.note(self.name, number, **joules)
         if self._power.battery is not None:
             self._power.battery.drain(sum(joules.values()))
-            if self._empty and self.up:
+            if self.empty and self.up:
                 self._crash()
 
-    def settle_idle(self, number: int, radio_idle_w: float | None) -> None:
+    def settle_idle(self, number: int, radio_rest_w: float | None) -> None:
         """Charge the idle consumption of board and radio since the last call to a round."""
         if self.up:
             self._rest()
         seconds, self._idle_s = self._idle_s, 0.0
         board_j = self._profile.idle_j(seconds) if self._profile else 0.0
-        if self._profile is not None or radio_idle_w is not None:
-            self.spend(number, idle_j=board_j + (radio_idle_w or 0.0) * seconds)
+        if self._profile is not None or radio_rest_w is not None:
+            self.spend(number, idle_j=board_j + (radio_rest_w or 0.0) * seconds)
 
     @property
-    def _empty(self) -> bool:
+    def empty(self) -> bool:
+        """True when there is a battery and nothing is left in it."""
         return self._power.battery is not None and self._power.battery.empty
 
     def _boot(self) -> None:
@@ -129,6 +130,7 @@ class Node:
             saved=self._saved,
             save=self._keep,
             resend_s=kit.scenario.rounds.resend_s,
+            jitter_s=kit.scenario.rounds.jitter_s,
         )
         self._act(self._participant.connected(self._env.now))
         self._booted(self)
@@ -143,7 +145,7 @@ class Node:
         mine = self._job is self._env.active_process
         if self._job is not None and self._job.is_alive and not mine:
             self._job.interrupt()
-        self._died(*self._participant.will())
+        self._died(self.name, *self._participant.will())
 
     def _rest(self) -> None:
         """Count the seconds of idle consumption until now."""

@@ -1,134 +1,134 @@
 """Messages over the media, with link outages.
 
 An outage is the link's, not the device's: computing goes on, and a transfer
-that an outage cuts begins again when the link is back, as over TCP.
+that an outage cuts begins again when the link is back, as over TCP. Where
+there is TCP, what the radio loses is sent again after its time-outs. A device
+that goes down takes its messages with it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, Literal
 
-import numpy as np
+import simpy
 
-import channel_sim
-from edge_fd.errors import UnknownNameError, UsageError
-from edge_fd.scenario import ChannelSection, DropoutSection
-
-Direction: TypeAlias = Literal["up", "down"]
-Streams: TypeAlias = Callable[..., np.random.Generator]
+from channel_sim import Delivery, Direction, MediumProcess
+from edge_fd.simulation.cells import Cells
+from edge_fd.simulation.movement import Movement
 
 MAX_RESTARTS = 20
-RADIOS = {"wifi_nic": "WIFI_NIC", "esp32": "ESP32"}
+LOST_ON_AIR = ("collision", "retry_limit", "queue")
+"""What TCP finds out by silence and mends; a device out of reach stays so."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Flight:
-    """One message on its way.
+    """One message and what its transfers have cost the device so far.
 
-    ``arrives_s`` is None where it was lost, ``air_s`` the time on air and
-    ``sent`` how many times the whole transfer was begun.
+    ``arrives_s`` is None where it was lost, with the ``reason`` of the last
+    transfer; ``sent`` is how many times the whole transfer was begun.
+    ``idle_j`` is what the radio spent beside sending and receiving, less what
+    it would have spent at rest.
     """
 
-    arrives_s: float | None
-    air_s: float
-    attempts: int
-    sent: int
-    tx_j: float
-    rx_j: float
+    arrives_s: float | None = None
+    reason: str = "off"
+    air_s: float = 0.0
+    attempts: int = 0
+    sent: int = 0
+    tx_j: float = 0.0
+    rx_j: float = 0.0
+    idle_j: float = 0.0
+
+    def add(self, delivery: Delivery, rest_w: float) -> None:
+        """Count one transfer."""
+        self.reason = delivery.reason
+        self.air_s += delivery.air_s
+        self.attempts += delivery.attempts
+        self.tx_j += delivery.tx_j
+        self.rx_j += delivery.rx_j
+        self.idle_j += delivery.idle_j + delivery.overhead_j - rest_w * delivery.busy_s
+        if delivery.delivered:
+            self.arrives_s = delivery.finish_s
 
 
 class Radio:
-    """Both directions of one cell; ``radio_w`` are the powers of a device's radio."""
+    """All cells of a scenario under one clock."""
 
-    def __init__(
-        self,
-        media: Mapping[Direction, channel_sim.Medium],
-        outages: Mapping[str, channel_sim.MarkovOnOff],
-        idle_w: float | None,
+    def __init__(self, env: simpy.Environment, cells: Cells) -> None:
+        self.rest_w = cells.rest_w
+        """Power of a device's radio at rest; None where the medium has no radio."""
+        self._env, self._outages = env, cells.outages
+        self._tcp, self._broker = cells.tcp, cells.broker
+        processes = {id(medium): MediumProcess(env, medium) for medium in cells.media.values()}
+        self._media = {device: processes[id(medium)] for device, medium in cells.media.items()}
+        self._lives: dict[str, int] = {}
+        self._cuts_s: dict[str, float] = {}
+        if cells.movement is not None:
+            env.process(self._move(cells.movement, cells.update_s))
+
+    def send(
+        self, direction: Direction, device: str, size_bytes: int, done: Callable[[Flight], None]
     ) -> None:
-        self.idle_w = idle_w
-        """Power of a device's idle radio; None where the medium has no radio."""
-        self._media, self._outages = media, outages
-        self._up: dict[str, tuple[float, float]] = {}
+        """Carry one message of ``size_bytes`` on air from now on; ``done`` hears of its end."""
+        self._env.process(self._carry(direction, device, size_bytes, done))
 
-    def send(self, direction: Direction, device: str, size_bytes: int, now_s: float) -> Flight:
-        """Carry one message of ``size_bytes`` on air, offered at ``now_s``."""
-        air_s = tx_j = rx_j = 0.0
-        attempts = sent = 0
-        ready_s = now_s
-        while sent < MAX_RESTARTS:
-            ready_s, _ = self._up_period(device, ready_s)
-            (delivery,) = self._media[direction].offer([device], [size_bytes], [ready_s])
-            sent += 1
-            air_s += delivery.air_s
-            attempts += delivery.attempts
-            tx_j += delivery.tx_j
-            rx_j += delivery.rx_j
-            cut_s = self._first_cut_s(device, delivery.start_s, delivery.finish_s)
-            if cut_s is None:
-                arrives_s = delivery.finish_s if delivery.delivered else None
-                return Flight(arrives_s, air_s, attempts, sent, tx_j, rx_j)
-            ready_s = max(cut_s, ready_s)
-        return Flight(None, air_s, attempts, sent, tx_j, rx_j)
+    def leave(self, device: str, reason: Literal["off", "battery"] = "off") -> None:
+        """End all messages of a device: it is down."""
+        self._lives[device] = self._lives.get(device, 0) + 1
+        self._media[device].leave(device, reason=reason)
 
-    def _first_cut_s(self, device: str, start_s: float, finish_s: float) -> float | None:
-        """When the link comes down while a transfer is on air; None if it does not."""
-        up_s, until_s = self._up_period(device, start_s)
-        end_s = until_s if up_s == start_s else start_s
-        return end_s if end_s < finish_s else None
+    def _move(self, movement: Movement, update_s: float) -> Generator[simpy.Event, Any, None]:
+        while True:
+            yield self._env.timeout(update_s)
+            losses_db = movement.losses_db(self._env.now).tolist()
+            for (device, medium), loss_db in zip(self._media.items(), losses_db, strict=True):
+                medium.set_loss(device, loss_db)
 
-    def _up_period(self, device: str, t_s: float) -> tuple[float, float]:
-        """First time from ``t_s`` on at which the link is up, and when it then comes down.
+    def _carry(
+        self, direction: Direction, device: str, size_bytes: int, done: Callable[[Flight], None]
+    ) -> Generator[simpy.Event, Any, None]:
+        flight, life, silences = Flight(), self._lives.get(device, 0), 0
+        while flight.sent < MAX_RESTARTS:
+            up_s = self._first_up_s(device)
+            if up_s > self._env.now:
+                yield self._env.timeout(up_s - self._env.now)
+            if self._lives.get(device, 0) != life:
+                break
+            self._watch(device)
+            flight.sent += 1
+            flight.add(
+                (yield self._media[device].send(device, size_bytes, direction=direction)),
+                self.rest_w or 0.0,
+            )
+            if self._lives.get(device, 0) != life:
+                break
+            if self._tcp is not None and flight.reason in LOST_ON_AIR:
+                silences += 1
+                yield self._env.timeout(self._tcp.timeout_s(silences))
+            elif flight.reason != "off":
+                break
+        if direction == "up" and self._broker is not None and flight.arrives_s is not None:
+            flight.arrives_s = self._broker.enter(self._env.now, size_bytes)
+            if flight.arrives_s is not None:
+                yield self._env.timeout(flight.arrives_s - self._env.now)
+        done(flight)
 
-        The last answer is kept, since most messages fall into the same period.
-        """
+    def _first_up_s(self, device: str) -> float:
+        outage = self._outages.get(device)
+        return self._env.now if outage is None else outage.first_up_s(self._env.now)
+
+    def _watch(self, device: str) -> None:
+        """Have the end of this up period cut what is then on air, once per period."""
         outage = self._outages.get(device)
         if outage is None:
-            return t_s, math.inf
-        since_s, until_s = self._up.get(device, (math.inf, math.inf))
-        if not since_s <= t_s < until_s:
-            since_s = outage.first_up_s(t_s)
-            until_s = outage.next_change_s(since_s)
-            self._up[device] = since_s, until_s
-        return max(t_s, since_s), until_s
-
-
-def build_radio(
-    channel: ChannelSection, dropout: DropoutSection, devices: list[str], streams: Streams
-) -> Radio:
-    """Build the radio of a scenario; raises ValueError for parameters that are no channel."""
-    outages = {}
-    if dropout.link_up_s is not None and dropout.link_down_s is not None:
-        outages = {
-            device: channel_sim.MarkovOnOff(
-                dropout.link_up_s, dropout.link_down_s, streams("channel", "outage", device)
-            )
-            for device in devices
-        }
-    if channel.model == "ideal":
-        ideal = channel_sim.Ideal(**_settings(channel, ("delay_s",)))
-        return Radio({"up": ideal, "down": ideal}, outages, None)
-    known = [item.name for item in fields(channel_sim.FdmaParameters)]
-    parameters = channel_sim.FdmaParameters(**_settings(channel, known))
-    radio = getattr(channel_sim, RADIOS[channel.radio])
-    distances_m = channel_sim.draw_distances_m(
-        devices, min_m=channel.min_m, max_m=channel.max_m, streams=streams
-    )
-    up, down = channel_sim.build_fdma(parameters, distances_m, streams=streams, radio=radio)
-    return Radio({"up": up, "down": down}, outages, radio.idle_w)
-
-
-def _settings(channel: ChannelSection, known: Iterable[str]) -> dict[str, Any]:
-    """The keys that belong to the model; raises for one that it does not know."""
-    names = [*ChannelSection.model_fields, *known]
-    settings = channel.model_extra or {}
-    for key, value in settings.items():
-        if key not in names:
-            raise UnknownNameError(f"key of [channel], model {channel.model!r},", key, names)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number and key != "fading":
-            raise UsageError(f"[channel] {key} = {value!r} must be a number")
-    return settings
+            return
+        cut_s = outage.next_change_s(self._env.now)
+        if math.isinf(cut_s) or self._cuts_s.get(device) == cut_s:
+            return
+        self._cuts_s[device] = cut_s
+        cut = self._env.timeout(cut_s - self._env.now)
+        cut.callbacks.append(lambda _event: self._media[device].leave(device))

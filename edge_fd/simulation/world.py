@@ -26,8 +26,11 @@ from edge_fd.report import summarise
 from edge_fd.rounds import Close
 from edge_fd.run_folder import Run, RunFolder, load_run
 from edge_fd.scenario import Scenario
+from edge_fd.simulation.cells import Cells, build_cells
+from edge_fd.simulation.lives import build_lives
 from edge_fd.simulation.node import KEEPALIVE_S, Node, Power
-from edge_fd.simulation.radio import Direction, Radio, build_radio
+from edge_fd.simulation.radio import Flight, Radio
+from edge_fd.simulation.reach import check_reach
 from edge_fd.simulation.timer import Timer
 from edge_fd.streams import stream
 
@@ -52,10 +55,10 @@ def simulate(
     """
     folder = Path(folder)
     kit = prepare(scenario, bundles or folder.parent / "bundles", method=method)
-    radio, profiles = radio_of(kit), profiles_of(kit)
+    cells, profiles = cells_of(kit), profiles_of(kit)
     with RunFolder(folder) as run_folder:
         run_folder.start(scenario.to_toml(), run_facts(kit, "simulated", command))
-        World(kit, radio, profiles, run_folder, on_round=on_round).run()
+        World(kit, cells, profiles, run_folder, on_round=on_round).run()
         run = load_run(folder)
         run_folder.finish(
             summarise(
@@ -78,15 +81,17 @@ class World:
     def __init__(
         self,
         kit: Kit,
-        radio: Radio,
+        cells: Cells,
         profiles: Mapping[str, DeviceProfile | None],
         run_folder: RunFolder,
         *,
         on_round: Callable[[RoundRecord], None] = lambda _record: None,
     ) -> None:
         self.env = simpy.Environment()
-        self._kit, self._radio, self._profiles = kit, radio, profiles
+        self._kit, self._profiles = kit, profiles
         self._streams = partial(stream, kit.scenario.seed)
+        self._radio = Radio(self.env, cells)
+        self._lives = build_lives(kit.scenario.dropout, list(kit.devices), self._streams)
         self._desks = _desks(kit)
         self._test = {id(desk): Evaluator(desk, kit.test) for desk in self._desks.values()}
         self._counts = {
@@ -149,10 +154,7 @@ class World:
     def _build_node(self, name: str) -> Node:
         kit, dropout = self._kit, self._kit.scenario.dropout
         device = kit.devices[name]
-        life = battery = None
-        if dropout.device_up_s is not None and dropout.device_down_s is not None:
-            rng = self._streams("device", name, "availability")
-            life = channel_sim.MarkovOnOff(dropout.device_up_s, dropout.device_down_s, rng)
+        battery = None
         if dropout.battery_j is not None:
             battery = channel_sim.Battery(dropout.battery_j)
         return Node(
@@ -161,7 +163,7 @@ class World:
             device,
             self._desks[device.bundle.id],
             profile=self._profiles[name],
-            power=Power(life, battery),
+            power=Power(self._lives.get(name), battery),
             recorder=self.recorder,
             send=self._up,
             booted=self._booted,
@@ -171,10 +173,8 @@ class World:
     # Messages: every one goes over the radio of the device that it concerns.
 
     def _up(self, node: Node, message: Out) -> None:
-        arrives_s = self._carry("up", node, message)
         session = node.session
-        if arrives_s is not None:
-            self._at(arrives_s, lambda: self._arrive(node, message, session))
+        self._carry("up", node, message, lambda: self._arrive(node, message, session))
 
     def _arrive(self, node: Node, message: Out, session: int) -> None:
         if node.up and node.session == session:
@@ -197,31 +197,46 @@ class World:
     def _down(self, node: Node, message: Out) -> None:
         if not node.up:
             return
-        arrives_s = self._carry("down", node, message)
         session, opened_s = node.session, self._opened_s
-        if arrives_s is not None:
 
-            def deliver() -> None:
-                if node.session == session:
-                    node.receive(message, opened_s)
+        def deliver() -> None:
+            if node.session == session:
+                node.receive(message, opened_s)
 
-            self._at(arrives_s, deliver)
+        self._carry("down", node, message, deliver)
 
-    def _carry(self, direction: Direction, node: Node, message: Out) -> float | None:
+    def _carry(
+        self,
+        direction: channel_sim.Direction,
+        node: Node,
+        message: Out,
+        deliver: Callable[[], None],
+    ) -> None:
+        """Carry a message over the device's radio and deliver it when it arrives."""
         if message.cost is None:
-            return float(self.env.now)
-        flight = self._radio.send(direction, node.name, message.cost.on_air, self.env.now)
-        for _ in range(flight.sent):
-            self.recorder.charge(node.name, direction, message)
-        self.recorder.note(node.name, message.round, attempts=flight.attempts)
-        node.spend(message.round, tx_j=flight.tx_j, rx_j=flight.rx_j)
-        return flight.arrives_s
+            self._at(self.env.now, deliver)
+            return
+
+        def done(flight: Flight) -> None:
+            for _ in range(flight.sent):
+                self.recorder.charge(node.name, direction, message)
+            self.recorder.note(node.name, message.round, attempts=flight.attempts)
+            joules = {"tx_j": flight.tx_j, "rx_j": flight.rx_j}
+            if self._radio.rest_w is not None:
+                joules["idle_j"] = flight.idle_j
+            node.spend(message.round, **joules)
+            if flight.arrives_s is not None:
+                deliver()
+
+        self._radio.send(direction, node.name, message.cost.on_air, done)
 
     def _booted(self, node: Node) -> None:
         if self._retained is not None:
             self._down(node, self._retained)
 
-    def _died(self, topic: str, will: bytes) -> None:
+    def _died(self, name: str, topic: str, will: bytes) -> None:
+        self._radio.leave(name, "battery" if self.nodes[name].empty else "off")
+
         def tell() -> None:
             self._act(self.aggregator.receive(topic, will, self.env.now))
 
@@ -239,7 +254,7 @@ class World:
     def _on_close(self, close: Close) -> None:
         kit = self._kit
         for node in self.nodes.values():
-            node.settle_idle(close.round, self._radio.idle_w)
+            node.settle_idle(close.round, self._radio.rest_w)
         every, last = kit.scenario.rounds.evaluate_every, kit.plan.rounds
         if close.round % every and close.round != last:
             return
@@ -266,12 +281,13 @@ def _desks(kit: Kit) -> dict[str, Desk]:
     return {key: Desk(Student(bundle), kit.method.losses) for key, bundle in bundles.items()}
 
 
-def radio_of(kit: Kit) -> Radio:
-    """Build the radio of a kit's scenario; raise UsageError for a channel that is none."""
+def cells_of(kit: Kit) -> Cells:
+    """Build the cells of a kit's scenario; raise UsageError for a channel that is none."""
     scenario = kit.scenario
     streams = partial(stream, scenario.seed)
     try:
-        return build_radio(scenario.channel, scenario.dropout, list(kit.devices), streams)
+        check_reach(kit)
+        return build_cells(scenario, list(kit.devices), streams)
     except ValueError as error:
         raise UsageError(f"[channel]: {error}") from None
 

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from channel_sim import Delivery, FdmaParameters, build_fdma, draw_distances_m, free_space_db
+from channel_sim import (
+    Delivery,
+    Direction,
+    FdmaParameters,
+    build_fdma,
+    draw_distances_m,
+    free_space_db,
+)
 
 
 def streams(*names: str) -> np.random.Generator:
@@ -21,15 +28,16 @@ FIXED = FdmaParameters(sub_bands=16)
 def traffic(names: list[str], parameters: FdmaParameters = FIXED) -> dict[str, list[Delivery]]:
     """Send three messages per device each way; deliveries by device."""
     distances_m = draw_distances_m(names, min_m=5.0, max_m=120.0, streams=streams)
-    media = build_fdma(parameters, distances_m, streams=streams)
-    return {
-        name: [
-            delivery
-            for medium in media
-            for delivery in medium.offer([name] * 3, [40_000] * 3, [0.0, 0.0, 5.0])
-        ]
-        for name in names
-    }
+    senders = [name for name in names for _ in range(3)]
+    found: dict[str, list[Delivery]] = {name: [] for name in names}
+    directions: tuple[Direction, Direction] = ("up", "down")
+    for direction in directions:
+        medium = build_fdma(parameters, distances_m, streams=streams)
+        times_s = [0.0, 0.0, 5.0] * len(names)
+        sizes_bytes = [40_000] * len(senders)
+        for delivery in medium.offer(senders, sizes_bytes, times_s, direction=direction):
+            found[delivery.device].append(delivery)
+    return found
 
 
 def test_same_seed_same_deliveries() -> None:
@@ -47,9 +55,9 @@ def test_the_order_of_devices_changes_nothing() -> None:
 
 def test_every_device_has_its_own_place_and_its_own_walls() -> None:
     distances_m = draw_distances_m(NAMES, min_m=5.0, max_m=120.0, streams=streams)
-    up, _ = build_fdma(FIXED, distances_m, streams=streams)
+    up = build_fdma(FIXED, distances_m, streams=streams)
     assert len(set(distances_m.values())) == len(NAMES)
-    assert len({link.shadowing_db for link in up.links.values()}) == len(NAMES)
+    assert len({link.shadowing_db for link in up.links["up"].values()}) == len(NAMES)
 
 
 def test_devices_are_spread_evenly_over_the_ring() -> None:
@@ -63,18 +71,19 @@ def test_devices_are_spread_evenly_over_the_ring() -> None:
 def test_shadowing_differs_between_links_and_never_within_one() -> None:
     parameters = FdmaParameters(fading="none", shadowing_sigma_db=4.0)
     devices = 4_000
-    up, down = build_fdma(parameters, {str(i): 30.0 for i in range(devices)}, streams=streams)
-    shadowing_db = np.array([link.shadowing_db for link in up.links.values()])
+    both = build_fdma(parameters, {str(i): 30.0 for i in range(devices)}, streams=streams)
+    up, down = both.links["up"], both.links["down"]
+    shadowing_db = np.array([link.shadowing_db for link in up.values()])
     # The sample variance of n normals has standard error sigma^2 sqrt(2 / (n - 1)).
     assert abs(shadowing_db.var(ddof=1) - 16.0) < 3 * 16.0 * math.sqrt(2 / (devices - 1))
-    assert [link.shadowing_db for link in down.links.values()] == shadowing_db.tolist()
-    deliveries = up.offer(["0"] * 50, [40_000] * 50, [float(k) for k in range(50)])
+    assert [link.shadowing_db for link in down.values()] == shadowing_db.tolist()
+    deliveries = both.offer(["0"] * 50, [40_000] * 50, [float(k) for k in range(50)])
     assert len({d.air_s for d in deliveries}) == 1
 
 
 def test_up_and_down_fade_apart() -> None:
-    up, down = build_fdma(FIXED, {"dev0": 30.0}, streams=streams)
-    fading_up, fading_down = up.links["dev0"].fading, down.links["dev0"].fading
+    links = build_fdma(FIXED, {"dev0": 30.0}, streams=streams).links
+    fading_up, fading_down = links["up"]["dev0"].fading, links["down"]["dev0"].fading
     assert fading_up is not None
     assert fading_down is not None
     assert [fading_up.gain(k) for k in range(9)] != [fading_down.gain(k) for k in range(9)]
@@ -84,18 +93,18 @@ def test_indoor_link_budget_at_10_metres() -> None:
     # Free space 40.052 dB at 1 m plus 30 dB; 1 MHz of 20 MHz for each of 20 devices:
     # noise -174 + 60 + 7 = -107 dBm; uplink 16 dBm, all in the sub-band.
     parameters = FdmaParameters(shadowing_sigma_db=0.0)
-    up, down = build_fdma(parameters, {str(i): 10.0 for i in range(20)}, streams=streams)
-    assert up.links["0"].mean_snr_db == pytest.approx(16.0 - 70.052 + 107.0, abs=1e-3)
+    links = build_fdma(parameters, {str(i): 10.0 for i in range(20)}, streams=streams).links
+    assert links["up"]["0"].mean_snr_db == pytest.approx(16.0 - 70.052 + 107.0, abs=1e-3)
     # The station splits 20 dBm and 20 MHz alike, so the SNR is that of the whole
     # band: 20 - 70.052 + 93.99 (noise of 20 MHz, channel.md 2.4).
-    assert down.links["0"].mean_snr_db == pytest.approx(20.0 - 70.052 + 93.99, abs=5e-3)
+    assert links["down"]["0"].mean_snr_db == pytest.approx(20.0 - 70.052 + 93.99, abs=5e-3)
 
 
 def test_more_devices_get_narrower_sub_bands_unless_their_number_is_given() -> None:
-    alone, _ = build_fdma(FdmaParameters(), {"a": 9.0}, streams=streams)
-    shared, _ = build_fdma(FdmaParameters(), {"a": 9.0, "b": 9.0}, streams=streams)
-    fixed, _ = build_fdma(FIXED, {"a": 9.0}, streams=streams)
-    bandwidths_hz = [medium.links["a"].bandwidth_hz for medium in (alone, shared, fixed)]
+    alone = build_fdma(FdmaParameters(), {"a": 9.0}, streams=streams)
+    shared = build_fdma(FdmaParameters(), {"a": 9.0, "b": 9.0}, streams=streams)
+    fixed = build_fdma(FIXED, {"a": 9.0}, streams=streams)
+    bandwidths_hz = [medium.links["up"]["a"].bandwidth_hz for medium in (alone, shared, fixed)]
     assert bandwidths_hz == [20e6, 10e6, 1.25e6]
 
 

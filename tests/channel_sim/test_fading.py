@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from channel_sim import RayleighBlocks, coherence_time_s, shadowing_db
+from channel_sim import RayleighBlocks, coherence_time_s
 
 
 def blocks(seed: int = 0) -> RayleighBlocks:
@@ -59,24 +59,12 @@ def test_a_static_link_keeps_its_channel_for_ever() -> None:
     assert coherence_time_s(0.0, 2.4e9) == math.inf
 
 
-def test_shadowing_is_normal_with_the_given_spread() -> None:
-    rng = np.random.default_rng(3)
-    draws_db = [shadowing_db(7.8, rng) for _ in range(20_000)]
-    assert stats.kstest(draws_db, "norm", args=(0.0, 7.8)).pvalue > 0.01
-
-
-def test_no_spread_is_no_shadowing() -> None:
-    assert shadowing_db(0.0, np.random.default_rng(0)) == 0.0
-
-
 @pytest.mark.parametrize("bad", [0.0, -0.1, float("nan")])
 def test_a_bad_coherence_time_is_refused(bad: float) -> None:
     with pytest.raises(ValueError, match=f"coherence_s = {bad} .*give"):
         RayleighBlocks(bad, np.random.default_rng(0))
 
 
-def test_negative_spread_and_speed_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"sigma_db = -1.0 .*give"):
-        shadowing_db(-1.0, np.random.default_rng(0))
+def test_negative_speed_is_refused() -> None:
     with pytest.raises(ValueError, match=r"speed_m_s = -3.0 .*give"):
         coherence_time_s(-3.0, 2.4e9)

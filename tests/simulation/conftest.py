@@ -18,7 +18,7 @@ from edge_fd.kit import prepare
 from edge_fd.records import RoundRecord
 from edge_fd.run_folder import Run, RunFolder, load_run
 from edge_fd.scenario import Scenario
-from edge_fd.simulation.world import World, profiles_of, radio_of
+from edge_fd.simulation.world import World, cells_of, profiles_of
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Tiny:
         kit = prepare(scenario, self.folder / "bundles")
         with RunFolder(self.path()) as run_folder:
             run_folder.start(scenario.to_toml(), run_facts(kit, "simulated", ""))
-            world = World(kit, radio_of(kit), profiles_of(kit), run_folder, on_round=on_round)
+            world = World(kit, cells_of(kit), profiles_of(kit), run_folder, on_round=on_round)
             yield world
 
     def records(self, world: World) -> Run:

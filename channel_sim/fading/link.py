@@ -1,0 +1,75 @@
+"""Fading of a single link, for a medium that holds one model per link.
+
+Small-scale fading is a power gain of mean 1 that stays the same within a
+coherence block.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import numpy as np
+
+from channel_sim.checks import check_positive
+
+CHUNK = 64
+
+
+class Fading(Protocol):
+    """A power gain of mean 1 that is constant within a block.
+
+    Block k lasts from ``k * coherence_s`` to ``(k + 1) * coherence_s``.
+    """
+
+    @property
+    def coherence_s(self) -> float:
+        """Length of a block in seconds; infinity for a static channel."""
+        ...
+
+    def gain(self, block: int) -> float:
+        """Return the power gain (linear) of a block; depends on the block alone."""
+        ...
+
+    def outage(self, threshold: float) -> float:
+        """Return the probability that the gain (linear) is below a threshold."""
+        ...
+
+
+class RayleighBlocks:
+    """Rayleigh block fading: the power gain of each block is Exp(1), drawn once.
+
+    Counter-based: the generator only gives the key, and block k is a function
+    of key and k, so that no query changes another and memory stays constant
+    however long the run. Raises ValueError for a coherence time that is not
+    positive; infinity is a static channel with one gain.
+    """
+
+    __slots__ = ("_chunk", "_coherence_s", "_gains", "_key")
+
+    def __init__(self, coherence_s: float, rng: np.random.Generator) -> None:
+        check_positive("coherence_s", coherence_s, finite=False)
+        self._coherence_s = coherence_s
+        self._key = rng.integers(0, 2**64, size=2, dtype=np.uint64)
+        self._chunk = -1
+        self._gains: list[float] = []
+
+    @property
+    def coherence_s(self) -> float:
+        """Length of a block in seconds."""
+        return self._coherence_s
+
+    def gain(self, block: int) -> float:
+        """Return the power gain (linear) of block ``block`` >= 0."""
+        chunk, index = divmod(block, CHUNK)
+        if chunk != self._chunk:
+            # Chunks start 2^64 counts apart: however many numbers the sampler
+            # rejects, a chunk never runs into the next.
+            bits = np.random.Philox(key=self._key, counter=[0, chunk, 0, 0])
+            self._gains = np.random.Generator(bits).standard_exponential(CHUNK).tolist()
+            self._chunk = chunk
+        return self._gains[index]
+
+    def outage(self, threshold: float) -> float:
+        """Return P(gain < threshold) = 1 - exp(-threshold), both linear."""
+        return -math.expm1(-threshold)

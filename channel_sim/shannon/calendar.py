@@ -1,0 +1,134 @@
+"""Shannon links as events: each device and direction has a band and a queue of its own."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from channel_sim.calendar import Calendar, Message
+from channel_sim.energy import RadioPower
+from channel_sim.family import Blocks
+from channel_sim.medium import Direction, Reason
+from channel_sim.shannon.law import Law
+
+
+class ShannonCalendar(Calendar):
+    """First come, first served per device and direction; both directions at once.
+
+    A message up charges the device's radio for sending, one down for
+    receiving. One that is cut is charged for the time that had passed.
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[str],
+        law: Callable[[str, str, int], Law],
+        *,
+        radio: RadioPower,
+        rng: np.random.Generator,
+        blocks: Blocks | None,
+    ) -> None:
+        super().__init__(devices, radio=radio)
+        self._law = law
+        self._laws: dict[tuple[str, str, int], Law] = {}
+        self._rng = rng
+        self._blocks = blocks
+        self._link = {device: link for link, device in enumerate(devices)}
+        self._queues: dict[tuple[str, Direction], deque[Message]] = {}
+        self._sending: dict[int, tuple[int, bool, int]] = {}
+
+    def submit(
+        self,
+        device: str,
+        size_bytes: int,
+        ready_ns: int,
+        *,
+        direction: Direction = "up",
+        deadline_ns: int | None = None,
+    ) -> int:
+        """Announce a message as every calendar does; refuse one that no slots can carry."""
+        self._check_known(device)
+        self._law_of(device, direction, size_bytes)
+        return super().submit(
+            device, size_bytes, ready_ns, direction=direction, deadline_ns=deadline_ns
+        )
+
+    def _law_of(self, device: str, direction: str, size_bytes: int) -> Law:
+        key = (device, direction, size_bytes)
+        if key not in self._laws:
+            self._laws[key] = self._law(*key)
+        return self._laws[key]
+
+    def _arrive(self, message: Message) -> None:
+        queue = self._queues.setdefault((message.device, message.direction), deque())
+        queue.append(message)
+        if len(queue) == 1:
+            self._start(message)
+
+    def _start(self, message: Message) -> None:
+        law = self._law_of(message.device, message.direction, message.size_bytes)
+        message.packets = int(law.need)
+        if law.rate_bps == 0:
+            self._next(message, "below_sensitivity")
+            return
+        units, delivered = self._units(message.device, law)
+        message.start_ns = self.now_ns
+        unit_ns = int(law.unit_ns)
+        self._sending[message.ticket] = (units, delivered, unit_ns)
+        self._note("start", message.device)
+        self._at(self.now_ns + units * unit_ns, self._finish, message)
+
+    def _units(self, device: str, law: Law) -> tuple[int, bool]:
+        """How many units from now on, and whether they are enough."""
+        if self._blocks is None:
+            units, delivered = law.draw(self._rng)
+            return int(units), bool(delivered)
+        link, left = self._link[device], int(law.need)
+        for unit in range(law.limit):
+            at_ns = self.now_ns + unit * int(law.unit_ns)
+            gain = self._blocks.gain(link, at_ns // self._blocks.coherence_ns)
+            left -= bool(law.snr * gain >= law.threshold)
+            if left == 0:
+                return unit + 1, True
+        return law.limit, False
+
+    def _finish(self, message: Message) -> None:
+        if message.ended:
+            return
+        units, delivered, unit_ns = self._sending.pop(message.ticket)
+        self._charge(message, units * unit_ns, units)
+        self._next(message, "delivered" if delivered else "retry_limit")
+
+    def _charge(self, message: Message, air_ns: int, units: int) -> None:
+        message.air_ns, message.attempts = air_ns, units
+        if message.direction == "up":
+            message.tx_ns = air_ns
+        else:
+            message.rx_ns = air_ns
+
+    def _next(self, message: Message, reason: Reason) -> None:
+        """End the message at the head of its queue and start the one behind it."""
+        queue = self._queues[message.device, message.direction]
+        queue.popleft()
+        self._end(message, reason)
+        if queue:
+            self._start(queue[0])
+
+    def _withdraw(self, message: Message) -> None:
+        queue = self._queues.get((message.device, message.direction))
+        if queue is None or message not in queue:  # it has not arrived yet
+            return
+        queue.remove(message)
+        sending = self._sending.pop(message.ticket, None)
+        if sending is not None and message.start_ns is not None:
+            passed_ns = self.now_ns - message.start_ns
+            self._charge(message, passed_ns, -(-passed_ns // sending[2]))
+        if queue:
+            # Whoever withdraws may be about to withdraw the next one too.
+            self._at(self.now_ns, self._begin, queue[0])
+
+    def _begin(self, message: Message) -> None:
+        if not message.ended and message.start_ns is None:
+            self._start(message)

@@ -1,0 +1,81 @@
+"""Whether a radio can carry a method's uploads at all, and what would fit where it cannot."""
+
+from __future__ import annotations
+
+import math
+
+import channel_sim
+from edge_fd import methods
+from edge_fd.codecs import CODECS, Codec
+from edge_fd.errors import UsageError
+from edge_fd.forecast import upload_cost
+from edge_fd.kit import Kit
+from edge_fd.methods.base import Method
+
+CHOICES = 3
+"""How many methods and codecs that would fit are named."""
+
+
+def check_reach(kit: Kit) -> None:
+    """Raise UsageError where not even the nearest device, alone, can answer in time.
+
+    Only what is certain is refused: contention, shadows and distance come on
+    top and are what the simulation is for.
+    """
+    channel = kit.scenario.channel
+    if channel.preset is None:
+        return
+    preset = channel_sim.load_preset(channel.preset, **(channel.model_extra or {}))
+    name = next(iter(kit.devices))
+    size_bytes = upload_cost(kit, name, method=kit.method, codec=kit.codec).on_air
+    deadline_s = kit.scenario.rounds.deadline_s
+    told = f"an upload of {kit.method.name} in {kit.codec.name} is {size_bytes:,} B on air"
+    try:
+        needed_s = _seconds(preset, channel.min_m, size_bytes)
+    except ValueError as error:
+        raise UsageError(f"{told}: {error}{_choices(kit, preset, name)}") from None
+    if math.isinf(needed_s):
+        raise UsageError(
+            f"preset {preset.name!r} is out of reach at {channel.min_m:g} m already;"
+            " give a smaller channel.min_m or more power"
+        )
+    if needed_s > deadline_s:
+        raise UsageError(
+            f"{told}; {preset.name} takes {needed_s:.3g} s for it, alone at {channel.min_m:g} m,"
+            f" {needed_s / deadline_s:.3g} times rounds.deadline_s = {deadline_s:g}"
+            f"{_choices(kit, preset, name)}"
+        )
+
+
+def _seconds(preset: channel_sim.Preset, distance_m: float, size_bytes: int) -> float:
+    loss_db = preset.propagation.mean_loss_db([distance_m])
+    return float(preset.family.plan(loss_db, size_bytes).latency_s[0])
+
+
+def _choices(kit: Kit, preset: channel_sim.Preset, name: str) -> str:
+    """What else could answer in time, the largest first: it says the most."""
+    fitting = []
+    for method, codec in _others(kit):
+        size_bytes = upload_cost(kit, name, method=method, codec=codec).on_air
+        try:
+            needed_s = _seconds(preset, kit.scenario.channel.min_m, size_bytes)
+        except ValueError:
+            continue
+        if needed_s <= kit.scenario.rounds.deadline_s:
+            fitting.append((size_bytes, f"{method.name} in {codec.name} ({size_bytes:,} B)"))
+    if not fitting:
+        return "; no method here would fit: raise rounds.deadline_s or take another radio"
+    best = [text for _, text in sorted(fitting, reverse=True)[:CHOICES]]
+    return f"; what would fit: {', '.join(best)}"
+
+
+def _others(kit: Kit) -> list[tuple[Method, Codec]]:
+    found = []
+    for method_name in methods.METHODS:
+        method = methods.create(method_name, kit.scenario.method.settings(method_name))
+        if method.kind is None or (method.needs_proxy and kit.proxy is None):
+            continue
+        if method.needs_proxy_labels and kit.proxy is not None and kit.proxy.y is None:
+            continue
+        found += [(method, codec) for codec in CODECS.values() if not codec.compress]
+    return found
