@@ -123,8 +123,16 @@ class Calendar(ABC):
         return ended
 
     def leave(self, device: str, *, reason: Literal["off", "battery"] = "off") -> list[Ended]:
-        """End all messages of a device now, up and down: it is off or empty."""
-        for message in [item for item in self._messages.values() if item.device == device]:
+        """End all messages of a device now, up and down: it is off or empty.
+
+        Those announced for later are left alone: it may be back by then.
+        """
+        mine = [
+            item
+            for item in self._messages.values()
+            if item.device == device and item.ready_ns <= self.now_ns
+        ]
+        for message in mine:
             self._withdraw(message)
             self._end(message, reason)
         ended, self._ended = self._ended, []

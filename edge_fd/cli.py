@@ -207,7 +207,7 @@ def _channel(verbs: Verbs) -> None:
     parser.add_argument("--devices", default="1:50", help="crowds, as 1:100 or 5,20")
     parser.add_argument(
         "--within", type=_metres, metavar="M",
-        help="crowds lie within so many metres (default: as far as a lone message gets through)",
+        help="crowds lie within so many metres (default: half as far as a lone message gets)",
     )  # fmt: skip
     parser.add_argument(
         "--jitter", type=_seconds, default=0.0, metavar="S",

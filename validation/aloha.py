@@ -100,10 +100,10 @@ def figures(*, quick: bool = False) -> dict[str, Any]:
                     "claim": f"throughput, {name}, G = {load:g}",
                     "ours": ours,
                     "oracle": expected,
-                    "tolerance": 3.5 * error,
+                    "tolerance": 3 * error,
                     "unit": "frames per frame time",
                     "source": "closed form (channel.md 2.12, 3.1)",
-                    "holds": bool(abs(ours - expected) <= 3.5 * error),
+                    "holds": bool(abs(ours - expected) <= 3 * error),
                 }
             )
         curves[name] = points

@@ -72,8 +72,8 @@ class Grid:
     intervals, stretched over time where the grant is narrower; ``block_bits``
     is its limit (None: none). ``peak_bps`` the limit of the device's category.
     ``noise_dbm_hz`` includes noise figure and rise; ``margin_db`` is kept above
-    each threshold. Grants wider than the narrowest keep ``target_snr_db``
-    (None: the density does not depend on the width, as from a station).
+    each threshold. All power lies in the grant; grants wider than the narrowest
+    keep ``target_snr_db`` (None: no such limit).
     """
 
     standard: Standard
@@ -206,9 +206,7 @@ def _mode(
 ) -> Mode:
     """One candidate: ``bits`` over ``units``, sent ``count`` times on ``width`` PRBs."""
     by_time = grid.block_units > 1
-    # A station's power lies over all PRBs, a device's over those it is granted.
-    spread = grid.prbs if grid.target_snr_db is None else width
-    hertz = grid.prb_hz * spread * grid.layers / count
+    hertz = grid.prb_hz * width * grid.layers / count
     noise_dbm = grid.noise_dbm_hz + float(decibel(hertz))
     needed_db = lowest_db + grid.margin_db
     if grid.target_snr_db is not None and width > min(grid.widths_prb):

@@ -103,10 +103,11 @@ def _transfer_ns(
 ) -> Floats:
     """Mean time from the first grant to the last block received.
 
-    Either the carrier is through with all attempts, at their mean number, or
-    the latest retransmission of a block ends it: block m from the end, spaced s,
-    has its attempt k + 1 at k round trips, m s earlier than the last block, and
-    the mean of the maximum is the integral of 1 - the product of its chances.
+    The larger of two means: the carrier is through with all attempts, or the
+    latest retransmission of a block ends the message. Block m from the end, spaced
+    s, has its attempt k + 1 at k round trips, m s earlier than the last block; the
+    mean of the maximum is the integral of 1 - the product of the chances. The mean
+    of the larger one lies above the larger mean, by 3 % at most where we looked.
     """
     mode = sender.chosen[heard]
     spacing = sender.air_ns[mode] / (sender.duty[mode] * sender.fraction)
@@ -124,6 +125,5 @@ def _transfer_ns(
         tries = np.minimum((late + back * spacing) // trip_ns + 1, len(chances) - 1)
         missed = np.take_along_axis(chances, tries.astype(np.int64), axis=0)
         within *= np.where(back < packets, 1 - missed, 1.0)
-    slack = np.maximum(work - base, 0)
-    beyond = np.where(late >= slack, 1 - within, 0.0)
-    return np.asarray(base + slack + beyond.sum(axis=0) * horizon / (len(late) - 1))
+    tail = (1 - within).sum(axis=0) * horizon / (len(late) - 1)
+    return np.asarray(np.maximum(work, base + tail))

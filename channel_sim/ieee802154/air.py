@@ -26,21 +26,33 @@ LOCK_SINR_DB = -5.0
 LOCK_SINR = 10 ** (LOCK_SINR_DB / 10)
 
 
-@lru_cache(maxsize=1 << 14)
+CLEAN_SINR = 10.0
+"""Above it the bit error rate is below 1e-42: no frame shows it in a double."""
+
+
 def log_bit_success(sinr: float) -> float:
     """Return ln(1 - BER) at an SINR (linear)."""
+    return 0.0 if sinr > CLEAN_SINR else _log_bit_success(sinr)
+
+
+@lru_cache(maxsize=1 << 14)
+def _log_bit_success(sinr: float) -> float:
     return math.log1p(-float(oqpsk_ber(sinr)))
 
 
 @dataclass(slots=True, eq=False)
 class Frame:
-    """A frame on air; nodes are numbers, devices from 0 on and the station last."""
+    """A frame on air; nodes are numbers, devices from 0 on and the station last.
+
+    ``gain`` is the fading between its sender and its receiver, set when it starts.
+    """
 
     sender: int
     receiver: int
     start_ns: int
     end_ns: int
     acknowledges: bool = False
+    gain: float = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -84,9 +96,11 @@ class Air:
     def power_mw(self, frame: Frame, receiver: int) -> float:
         """Return the received power in mW of a frame at a node."""
         if frame.sender == self.station:
-            return self._down_mw[receiver] * self._gain(receiver, frame.start_ns)
+            own = receiver == frame.receiver
+            gain = frame.gain if own else self._gain(receiver, frame.start_ns)
+            return self._down_mw[receiver] * gain
         if receiver == self.station:
-            return self._up_mw[frame.sender] * self._gain(frame.sender, frame.start_ns)
+            return self._up_mw[frame.sender] * frame.gain
         return min(self._up_mw[frame.sender], self._up_mw[receiver])
 
     def is_weak(self, frame: Frame) -> bool:
@@ -102,10 +116,10 @@ class Air:
         )
 
     def start(self, frame: Frame, *, deaf: bool) -> None:
-        """Put a frame on air; its sender hears no more, a ``deaf`` receiver misses it."""
+        """Put a frame on air; a ``deaf`` receiver (sending or turning) misses it."""
         now_ns = frame.start_ns
-        if self._receptions:
-            self.deafen(frame.sender)
+        device = frame.receiver if frame.sender == self.station else frame.sender
+        frame.gain = self._gain(device, now_ns)
         self._add_chunk(now_ns)
         for reception in list(self._receptions):
             if self._takes_over(frame, reception):

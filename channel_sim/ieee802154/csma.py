@@ -200,7 +200,7 @@ class Csma(Calendar):
             job.frame_received = True
             job.received += 1
         if not received or self.family.ack:
-            job.weak = weak and not received
+            job.weak = weak
         if not self.family.ack:
             self._go_on(job)
         elif received:

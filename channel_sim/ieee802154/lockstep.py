@@ -252,7 +252,7 @@ class _Cells:
         devices.received[cell, device] += new
         devices.frame_received[cell, device] |= received
         keep = received & (not self._family.ack)
-        devices.weak[cell, device] = np.where(keep, devices.weak[cell, device], weak & ~received)
+        devices.weak[cell, device] = np.where(keep, devices.weak[cell, device], weak)
         if not self._family.ack:
             self._go_on(cell, device, time_ns)
             return

@@ -139,9 +139,7 @@ def _gather(
     """Fold frames into messages: the first loss names the reason, the last frame the end."""
     count = devices.pieces.count
     reason = np.zeros(len(count), dtype=np.uint8)
-    lost = np.flatnonzero(fate)[
-        ::-1
-    ]  # frames come in order of number: the first loss is written last
+    lost = np.flatnonzero(fate)[::-1]  # by falling number: the first loss is written last
     reason[rows[lost]] = fate[lost]
     finish = np.zeros(len(count), dtype=np.int64)
     last = number + 1 == count[rows]

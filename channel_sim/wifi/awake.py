@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from channel_sim.calendar import Message
 
 
 @dataclass(slots=True, eq=False)
 class Awake:
-    """A device's radio: messages under way, and what it sent and received since ``since_ns``."""
+    """A device's radio: tickets under way, and what it sent and received since ``since_ns``."""
 
-    messages: int = 0
+    tickets: set[int] = field(default_factory=set)
     since_ns: int = 0
     active_ns: int = 0
 
     def take(self, message: Message) -> None:
         """A message is under way from its ready time on."""
-        if self.messages == 0:
+        if not self.tickets:
             self.since_ns = max(self.since_ns, message.ready_ns)
-        self.messages += 1
+        self.tickets.add(message.ticket)
 
     def spend(self, message: Message, own_ns: int, heard_ns: int) -> None:
         """The sender of a message was on air, and the other side answered."""
@@ -35,10 +35,13 @@ class Awake:
         """A message is over at ``end_ns``.
 
         What the radio neither sent nor received since it woke, or since its
-        last message ended, it was listening.
+        last message ended, it was listening. A message that was withdrawn
+        before it was ready has cost nothing.
         """
+        if message.ticket not in self.tickets:
+            return
+        self.tickets.remove(message.ticket)
         end_ns = max(end_ns, self.since_ns)
         message.idle_ns = max(0, end_ns - self.since_ns - self.active_ns)
-        self.messages -= 1
         self.since_ns = end_ns
         self.active_ns = 0

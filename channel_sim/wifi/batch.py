@@ -295,7 +295,6 @@ class _Chunk:
             block = start_ns[cell] // self._blocks.coherence_ns
             mw = mw * self._blocks.gains(self._row[at], block)
         others_mw = np.bincount(cell, weights=mw, minlength=self._cells)[cell] - mw
-        others_mw[alone] = 0.0
         ratio = mw / (self._noise_mw + np.maximum(others_mw, 0.0))
         with np.errstate(divide="ignore"):
             sinr_db = np.maximum(10 * np.log10(ratio), LOW_DB - 1)

@@ -4,10 +4,14 @@ Time is virtual; arithmetic is real. A device's computing takes the seconds of
 its profile, a message what the medium says of its bytes; what is in the
 messages, and what the students learn, is what boards would send and learn.
 
-    world   the run as a whole: simulate
-    node    one device: its computing, its ups and downs, its energy
-    radio   messages over the media, with link outages
-    timer   one wake-up at a time for a state machine
+    world     the run as a whole: simulate
+    node      one device: its computing, its ups and downs, its energy
+    lives     when each device is up
+    radio     messages over the media, with link outages
+    cells     from a scenario to its media
+    movement  devices on a map
+    reach     whether a radio can carry a method's uploads at all
+    timer     one wake-up at a time for a state machine
 """
 
 from __future__ import annotations

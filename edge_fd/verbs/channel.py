@@ -32,6 +32,8 @@ from edge_fd.verbs.terminal import say
 IN_REACH = 0.01
 """A crowd stands where a message alone is lost less often than this."""
 POINTS = 200
+MARGIN = 1.01
+"""A crowd needs a ring of some width."""
 
 
 def channel(options: argparse.Namespace) -> int:
@@ -55,19 +57,7 @@ def _survey(options: argparse.Namespace, preset: Preset) -> int:
     line_m = np.geomspace(low_m, high_m, POINTS)
     line = survey_link(preset, line_m, size_bytes)
     within_m = options.within or _reach_m(preset, line_m, line)
-    crowds = [
-        survey_crowd(
-            preset,
-            count,
-            size_bytes,
-            min_m=min(low_m, within_m / 2),
-            max_m=within_m,
-            jitter_s=jitter_s,
-            seed=options.seed,
-        )
-        for jitter_s in dict.fromkeys((0.0, options.jitter))
-        for count in counts
-    ]
+    crowds = _crowds(options, preset, size_bytes, counts, low_m, within_m)
     if options.json:
         print(json.dumps(_tree(options, preset, rows_m, link, within_m, crowds)))  # noqa: T201
     else:
@@ -85,6 +75,37 @@ def _survey(options: argparse.Namespace, preset: Preset) -> int:
         )
         say(f"picture: {options.out}")
     return 0
+
+
+def _crowds(
+    options: argparse.Namespace,
+    preset: Preset,
+    size_bytes: int,
+    counts: list[int],
+    low_m: float,
+    within_m: float,
+) -> list[CrowdSurvey]:
+    """Survey crowd after crowd; the first that a radio cannot serve ends its series, told."""
+    crowds = []
+    for jitter_s in dict.fromkeys((0.0, options.jitter)):
+        for count in counts:
+            try:
+                crowd = survey_crowd(
+                    preset,
+                    count,
+                    size_bytes,
+                    min_m=min(low_m, within_m / MARGIN),
+                    max_m=within_m,
+                    jitter_s=jitter_s,
+                    seed=options.seed,
+                )
+            except ValueError as error:
+                if count == counts[0]:
+                    raise
+                say(f"{count} devices: {error}")
+                break
+            crowds.append(crowd)
+    return crowds
 
 
 def _overrides(items: list[str]) -> dict[str, Any]:
@@ -107,7 +128,8 @@ def _reach_m(preset: Preset, line_m: np.ndarray[Any, Any], line: LinkPlan) -> fl
             f" messages at {line_m[0]:g} m already; give a shorter --distance or say with --within"
             " how far away the devices are"
         )
-    return float(f"{line_m[end - 1]:.3g}")
+    # Half of it: a shadow may take as much as the other half does.
+    return float(f"{max(line_m[end - 1] / 2, line_m[0] * MARGIN):.3g}")
 
 
 def _link_table(title: str, rows_m: list[float], link: LinkPlan) -> Table:
@@ -137,7 +159,7 @@ def _link_table(title: str, rows_m: list[float], link: LinkPlan) -> Table:
 
 def _crowd_table(within_m: float, crowds: list[CrowdSurvey]) -> Table:
     table = Table(
-        title=f"answering one announcement, within {within_m:g} m",
+        title=f"answering one announcement, within {within_m:g} m (first, last: mean of rounds)",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )

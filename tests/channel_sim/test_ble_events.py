@@ -171,7 +171,7 @@ class BruteForce:
         return self.now - self.ready, self.attempts, True
 
 
-@pytest.mark.parametrize(("up_db", "down_db"), [(0.8, 1.5), (0.0, 0.4), (2.0, -2.4)])
+@pytest.mark.parametrize(("up_db", "down_db"), [(0.8, 1.5), (0.0, 0.4), (2.0, -2.4), (3.0, -4.5)])
 def test_lossy_links_obey_a_brute_force_of_the_rules(up_db: float, down_db: float) -> None:
     family = Ble(
         connection_interval_s=0.015, supervision_timeout_s=0.6, station_tx_power_dbm=down_db - up_db
@@ -341,10 +341,14 @@ def test_every_message_ends_once_and_nothing_is_sent_while_off(
         if one.reason == "battery":
             assert device == "a"
             assert one.finish_s == pytest.approx(off_ns / 1e9)
-    sent = {"send up", "send down", "poll", "answer"}
-    assert not [
-        1 for time_ns, event, node in events if node == "a" and event in sent and time_ns > off_ns
-    ]
+    names = {"send up", "send down", "poll", "answer"}
+    sent = [time_ns for time_ns, event, node in events if node == "a" and event in names]
+    # What was announced for later may still go: the device may be back by then.
+    back_ns = min(
+        (ready for device, _, ready, *_ in offers if device == "a" and ready > off_ns),
+        default=10**12,
+    )
+    assert not [time_ns for time_ns in sent if off_ns < time_ns < back_ns]
 
 
 def test_a_frame_that_is_cut_is_paid_as_far_as_it_went() -> None:

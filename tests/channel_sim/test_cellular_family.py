@@ -71,7 +71,7 @@ def test_two_share_and_the_last_block_is_narrow() -> None:
 @pytest.mark.parametrize(("load", "waited"), [(0.5, 1.5), (0.8, 3.0)])
 def test_messages_of_one_device_are_an_m_d_1_queue(load: float, waited: float) -> None:
     # channel.md 3.1: M/D/1 sojourn over service 1.5 and 3.
-    count = 8_000
+    count = 5_000
     ready = np.cumsum(np.random.default_rng(3).exponential(0.001 / load, count))
     cell = _cell(_connected(), [STRONG_DB])
     out = cell.offer(["d000"] * count, [4587] * count, ready.tolist())
@@ -83,7 +83,7 @@ def test_messages_of_one_device_are_an_m_d_1_queue(load: float, waited: float) -
     assert np.abs(np.array([item.finish_s for item in out]) - finish_s).max() < 1e-9
     sojourn = np.array([item.finish_s - item.ready_s for item in out]) / 0.001
     error = sojourn.reshape(20, -1).mean(axis=1).std(ddof=1) / math.sqrt(20)
-    assert error < 0.25
+    assert error < 0.4
     assert abs(sojourn.mean() - waited) < 4 * error
 
 
@@ -125,9 +125,52 @@ def test_plan_is_the_mean_of_lonely_messages(name: str) -> None:
     assert out.packets.reshape(4, -1)[reach, 0].tolist() == plan.packets[reach].tolist()
 
 
-def test_plan_meets_rayleigh_fading_like_the_burst() -> None:
+def test_signalling_takes_its_time_at_the_rate_of_the_mode() -> None:
+    # 4587 bytes are a block of 1 ms.
+    family = Cellular(signalling_bytes=4587)
+    (delivery,) = _answer(family, [STRONG_DB], 100, 0)
+    assert delivery.start_s == pytest.approx(0.086, abs=1e-6)
+    assert family.plan(STRONG_DB, 100).latency_s == pytest.approx(0.005 + 0.086 + 0.001, abs=1e-6)
+
+
+@pytest.mark.parametrize("packets", [1, 6])
+def test_plan_waits_for_the_last_retransmission(packets: int) -> None:
+    # At the threshold of the highest mode a tenth of the blocks comes 8 ms later.
+    family = _connected()
+    loss_db = family.tx_power_dbm - family.up.required_dbm[-1]
+    count, size = 4000, 4587 * packets
+    out = family.burst(
+        np.full(count, loss_db),
+        np.full(count, size),
+        np.zeros(count, dtype=np.int64),
+        cells=np.arange(count)[::-1],
+        rng=np.random.default_rng(4),
+    )
+    plan = family.plan(loss_db, size)
+    assert plan.packets == packets
+    if packets == 1:
+        assert plan.latency_s == pytest.approx(0.0018, rel=0.02)
+    error_s = out.latency_s.std() / math.sqrt(count)
+    assert abs(out.latency_s.mean() - plan.latency_s) < 4 * error_s + 0.02 * plan.latency_s
+
+
+def test_cells_of_a_burst_are_apart_in_any_order_of_rows() -> None:
+    sizes = np.array([4587, 9174, 91, 4587, 4587])
+    out = _connected().burst(
+        np.full(5, STRONG_DB),
+        sizes,
+        np.zeros(5, dtype=np.int64),
+        cells=np.array([0, 2, 1, 2, 0]),
+        rng=np.random.default_rng(0),
+    )
+    assert out.finish_ns.tolist() == [2 * MS, 3 * MS, MS, 2 * MS, 2 * MS]
+
+
+# Right above its threshold, and 6 dB above the highest one.
+@pytest.mark.parametrize("loss_db", [110.0, 97.0])
+def test_plan_meets_rayleigh_fading_like_the_burst(loss_db: float) -> None:
     family = _connected(rlc_wait_s=1.0, rlc_rounds=1)
-    losses = np.full(4000, 110.0)
+    losses = np.full(4000, loss_db)
     blocks = BlockFading(Rayleigh(), 0.04, rng=np.random.default_rng(1))
     out = family.burst(
         losses,
@@ -137,7 +180,7 @@ def test_plan_meets_rayleigh_fading_like_the_burst() -> None:
         rng=np.random.default_rng(2),
         blocks=blocks,
     )
-    plan = family.plan(110.0, 200, fading="rayleigh")
+    plan = family.plan(loss_db, 200, fading="rayleigh")
     assert plan.packets == 1
     assert plan.packet_error > 0.2
     first = (out.attempts > 1).mean()
@@ -314,6 +357,28 @@ def test_paging_then_downlink() -> None:
     assert abs(np.mean(waits) - (0.64 + 0.005 + 0.075)) < 4 * 0.37 / math.sqrt(60)
 
 
+def test_a_device_is_paged_at_its_place_in_the_cycle() -> None:
+    pages = set()
+    for ready_ms in (0, 700, 5000):
+        cell = _cell(Cellular(), [STRONG_DB], seed=4)
+        trace: list[int] = []
+        cell.trace = lambda at, event, _node, trace=trace: (
+            trace.append(at) if event == "page" else None
+        )
+        cell.submit("d000", 100, ready_ms * MS, direction="down")
+        cell.advance(None)
+        assert 0 <= trace[0] - ready_ms * MS < 1280 * MS
+        pages.add(trace[0] % (1280 * MS))
+    assert len(pages) == 1
+
+
+def test_a_connected_device_asks_for_a_grant_up_but_not_down() -> None:
+    cell = _cell(Cellular(connected=True), [STRONG_DB])
+    cell.submit("d000", 100, 0)
+    cell.submit("d000", 100, 0, direction="down")
+    assert sorted(item.queue_s for _, item in cell.advance(None)) == [0.0, 0.010]
+
+
 def test_up_and_down_do_not_share() -> None:
     cell = _cell(_connected(downlink_peak_bps=1e9), [STRONG_DB] * 2)
     cell.submit("d000", 4587 * 10, 0)
@@ -336,6 +401,8 @@ def test_who_leaves_frees_its_share_and_sends_no_more() -> None:
     assert gone[0].attempts == 4
     assert gone[0].air_s == pytest.approx(0.004)
     assert gone[1].attempts == 0
+    # Off at once: no tail.
+    assert gone[0].overhead_j == gone[1].overhead_j == 0
     assert gone[0].tx_j == pytest.approx(0.004 * family.radio.tx_w)
     ((_, other),) = cell.advance(None)
     # 6 blocks left of its own, alone from 8 ms on.

@@ -153,6 +153,26 @@ def test_a_solar_cell_that_gives_more_than_is_drawn_lasts_for_ever() -> None:
     assert Battery(10.0).depleted_at(0.9e-3, harvest=sun) == pytest.approx(43_200 + 10 / 0.9e-3)
 
 
+def test_a_hundredth_short_each_day_empties_it_in_the_end() -> None:
+    # 1 mW of sun on average, 1.01 mW drawn: 0.864 J short every day, from a full 2000 J on.
+    # The first day's surplus is lost, so every dusk is at 2000 less 0.864 J a day.
+    sun = Harvest([0.0, 43_200.0], [2e-3, 0.0], period_s=86_400.0)
+    end_s = Battery(2000.0).depleted_at(1.01e-3, harvest=sun)
+    # A night takes 43.632 J: the first dusk with less than that is after 2264 days.
+    dusk = math.ceil((2000 - 43.632) / 0.864)
+    left_j = 2000 - 0.864 * dusk
+    assert end_s == pytest.approx(dusk * 86_400 + 43_200 + left_j / 1.01e-3, rel=1e-9)
+
+
+def test_a_leak_larger_than_the_harvest_reaches_the_cut_off() -> None:
+    # Leak of 99.9 %/year: 0.219 W at 1 MJ, more than the 0.1 W that come in.
+    leak = -math.log(0.001) / YEAR_S
+    battery = Battery(2e6, cut_off_j=1e6, leak_per_year=0.999)
+    expected_s = math.log((leak * 2e6 - 0.1) / (leak * 1e6 - 0.1)) / leak
+    assert battery.depleted_at(0.0, harvest=Harvest([0.0], [0.1])) == pytest.approx(expected_s)
+    assert battery.depleted_at(0.0, harvest=Harvest([0.0], [0.3])) == math.inf
+
+
 def test_flow_of_drain_leak_and_harvest_meets_small_steps() -> None:
     harvest = Harvest([0.0, 30.0, 50.0], [0.4, 0.0, 2.5], period_s=80.0)
     battery = Battery(40.0, level_j=30.0, cut_off_j=4.0, leak_per_year=0.999)

@@ -96,6 +96,18 @@ def test_no_lock_below_minus_5_db_and_none_for_the_deaf() -> None:
     assert air.stop(frame, 4000 * NS) == 0.0
 
 
+@pytest.mark.parametrize(("loss_db", "locks"), [(65.5, False), (64.5, True)])
+def test_what_is_on_air_already_counts_for_the_lock(loss_db: float, *, locks: bool) -> None:
+    """A missed frame at -60 dBm goes on; 5 dB below it nothing is followed."""
+    air, _ = build(60.0, loss_db, 40.0)
+    missed, faint, strong = up(air, 0, 0, 9000), up(air, 1, 100, 4100), up(air, 2, 200, 4200)
+    air.start(missed, deaf=True)
+    air.start(faint, deaf=False)
+    air.start(strong, deaf=False)
+    air.stop(faint, 4100 * NS)
+    assert air.stop(strong, 4200 * NS) == (0.0 if locks else pytest.approx(1.0))
+
+
 def test_turning_to_send_breaks_a_reception_off() -> None:
     air, _ = build(60.0)
     frame = up(air, 0, 0, 4000)
@@ -149,7 +161,7 @@ def test_downlink_is_heard_at_the_device() -> None:
     expected = (1 - bit_error(clear)) ** 500 * (1 - bit_error(hit)) ** 500
     assert air.stop(down, 4_000_000) == pytest.approx(expected, rel=1e-9)
     air, _ = build(60.0, 60.0)
-    air.start(up(air, 1, 0, 4000), deaf=False)
+    air.start(up(air, 1, 0, 4000), deaf=True)
     held = Frame(air.station, 0, 2_000_000, 6_000_000)
     air.start(held, deaf=False)
     assert air.stop(held, 6_000_000) == 0.0
@@ -162,7 +174,7 @@ def test_downlink_is_heard_at_the_device() -> None:
 
 def test_an_acknowledgement_is_received_beside_others() -> None:
     air, noise_mw = build(97.0, 98.0)
-    air.start(up(air, 1, 0, 4000), deaf=False)
+    air.start(up(air, 1, 0, 4000), deaf=True)
     ack = Frame(air.station, 0, 1_000_000, 1_352_000, acknowledges=True)
     air.start(ack, deaf=False)
     expected = (1 - bit_error(10**-9.7 / (noise_mw + 10**-9.8))) ** 88

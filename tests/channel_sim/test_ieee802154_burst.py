@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from channel_sim.burst import side_by_side
 from channel_sim.ieee802154 import Zigbee
 from channel_sim.medium import Delivery
 from channel_sim.outcomes import Outcomes
@@ -131,6 +132,70 @@ def test_unequal_powers_device_by_device() -> None:
     assert ours[0] > ours[7] + 0.1
 
 
+def exact(family: Zigbee, losses_db: list[float], ready_us: list[int]) -> list[tuple[str, int]]:
+    """Reason and attempts of 100 bytes from each device, the same in both engines."""
+    names = [f"d{number}" for number in range(len(losses_db))]
+    medium = family.medium(dict(zip(names, losses_db, strict=True)), rng=np.random.default_rng(1))
+    ended = medium.offer(names, [100] * len(names), [ready / 1e6 for ready in ready_us])
+    found = family.burst(
+        np.array(losses_db),
+        np.full(len(names), 100),
+        np.array(ready_us) * 1000,
+        cells=np.zeros(len(names), dtype=np.int64),
+        rng=np.random.default_rng(1),
+    )
+    outcomes = [(item.reason, item.attempts) for item in ended]
+    assert outcomes == [
+        (item.reason, item.attempts) for item in found.deliveries(names, family.radio)
+    ]
+    assert [round(item.finish_s * 1e9) for item in ended] == found.finish_ns.tolist()
+    return outcomes
+
+
+@pytest.mark.parametrize("losses_db", [[50.0, 60.0, 61.0], [61.0, 50.0, 60.0], [60.0, 61.0, 50.0]])
+def test_of_one_instant_the_strongest_arrives(losses_db: list[float]) -> None:
+    found = exact(Zigbee(min_be=0, ack=False), losses_db, [0, 0, 0])
+    assert [reason == "delivered" for reason, _ in found] == [loss == 50 for loss in losses_db]
+
+
+@pytest.mark.parametrize(
+    ("start_us", "attempts"), [(4100, 2), (4300, 2), (4650, 2), (4799, 2), (4800, 1), (4900, 1)]
+)
+def test_the_station_is_deaf_until_it_has_turned_back(start_us: int, attempts: int) -> None:
+    """The first is on air from 320 to 4064 us, its acknowledgement from 4256 to 4608, turned 4800.
+
+    Nobody hears anybody; whoever starts before 4800 has to repeat.
+    """
+    family = Zigbee(min_be=0, cca_threshold_dbm=-30.0)
+    found = exact(family, [50.0, 60.0], [0, start_us - 320])
+    assert found == [("delivered", 1), ("delivered", attempts)]
+
+
+@pytest.mark.parametrize(("third_db", "last"), [(65.5, "delivered"), (64.5, "collision")])
+def test_a_missed_frame_hinders_the_lock(third_db: float, last: str) -> None:
+    """The second begins amid the first and outlasts it; the third is 5 dB below it, or less."""
+    family = Zigbee(min_be=0, ack=False, cca_threshold_dbm=-30.0)
+    found = exact(family, [50.0, 60.0, third_db, 40.0], [0, 2000, 3880, 3980])
+    assert [reason for reason, _ in found] == ["delivered", "collision", "collision", last]
+
+
+def test_others_reach_a_device_over_the_larger_loss() -> None:
+    """The second begins between frame and acknowledgement: at the first it is 5 dB below that."""
+    family = Zigbee(min_be=0, station_tx_power_dbm=5.0, cca_threshold_dbm=-30.0)
+    found = exact(family, [60.0, 50.0], [0, 3780])
+    assert found == [("delivered", 1), ("delivered", 2)]
+
+
+@pytest.mark.parametrize(("loss_db", "heard"), [(70.9, True), (71.1, False)])
+def test_the_station_is_heard_by_its_own_power(loss_db: float, *, heard: bool) -> None:
+    """A look of 128 us amid an acknowledgement at 6 dBm, by one whom no device hears."""
+    family = Zigbee(
+        min_be=0, max_csma_backoffs=0, station_tx_power_dbm=6.0, cca_threshold_dbm=-65.0
+    )
+    found = exact(family, [60.0, loss_db], [0, 4300])
+    assert found == [("delivered", 1), ("retry_limit", 0) if heard else ("delivered", 2)]
+
+
 def one_round(devices: int, pans: int) -> Outcomes:
     """One frame of 100 bytes from each device at once."""
     count = devices * pans
@@ -207,6 +272,20 @@ def test_mixed_cell_sizes_keep_their_law() -> None:
     large = found.delivered[cells[order] >= pans].mean()
     assert small == pytest.approx(one_round(3, 3000).delivered.mean(), abs=0.02)
     assert large == pytest.approx(one_round(20, 600).delivered.mean(), abs=0.02)
+
+
+@given(cells=st.lists(st.integers(0, 12), max_size=60))
+def test_tables_hold_every_row_once(cells: list[int]) -> None:
+    tables = list(side_by_side(np.array(cells, dtype=np.int64)))
+    rows = np.concatenate([table.ravel() for table in tables] or [np.zeros(0, dtype=np.int64)])
+    assert sorted(rows[rows >= 0].tolist()) == list(range(len(cells)))
+    for table in tables:
+        sizes = (table >= 0).sum(axis=1)
+        assert sizes.max() < 2 * sizes.min() or sizes.max() == 1
+        for line in table:
+            members = {cells[row] for row in line[line >= 0]}
+            assert len(members) == 1
+            assert cells.count(members.pop()) == np.count_nonzero(line >= 0)
 
 
 def test_empty_and_bad_bursts() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from channel_sim.ieee802154 import ACK_NS, Zigbee, frame_ns, ifs_ns
 from channel_sim.ieee802154.air import log_bit_success
+from channel_sim.ieee802154.timing import ACK_WAIT_NS, CCA_NS, TURNAROUND_NS, UNIT_BACKOFF_NS
 
 NS3_NOISE_FIGURE_DB = -106.987 + 174 - 10 * math.log10(2e6)
 
@@ -36,6 +37,8 @@ def test_times_by_hand() -> None:
     assert frame_ns(111) == 3_744_000
     assert ACK_NS == 352_000
     assert frame_ns(127) == 4_256_000
+    assert (UNIT_BACKOFF_NS, CCA_NS, TURNAROUND_NS) == (320_000, 128_000, 192_000)
+    assert ACK_WAIT_NS == 864_000
     assert ifs_ns(18) == 192_000
     assert ifs_ns(19) == 640_000
 

@@ -116,6 +116,24 @@ def test_without_chance_both_engines_agree_message_by_message(
     assert set(reasons) == {"delivered", "below_sensitivity"} | expected
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_three_sub_bands_let_devices_send_as_soon_as_they_are_acknowledged(seed: int) -> None:
+    # Starts follow acknowledgements within a step of the lock step.
+    family = Lorawan(
+        confirmed=True,
+        channels_hz=(868_100_000, 869_525_000, 867_100_000),
+        interference="aloha",
+        demodulators=2,
+    )
+    losses_db, ready_ns = draw(6, 12, seed=seed, window_s=6.0)
+    losses_db = losses_db.clip(max=120.0)
+    sizes = np.random.default_rng(seed).integers(200, 700, losses_db.shape)
+    calendar = run_calendar(family, losses_db, sizes, ready_ns, rng=Still())
+    burst = run_burst(family, losses_db, sizes, ready_ns, rng=Still())
+    assert calendar["finish"] == pytest.approx(burst.finish_ns / 1e9, abs=1e-9)
+    assert calendar["attempts"] == burst.attempts.tolist()
+
+
 CASES: list[tuple[dict[str, Any], float, bool]] = [
     ({}, 20.0, False),
     ({"channels_hz": EIGHT_CHANNELS_HZ}, 5.0, False),

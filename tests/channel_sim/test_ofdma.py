@@ -11,7 +11,7 @@ from scipy.stats import ks_2samp
 from channel_sim.calendar import Fingerprint
 from channel_sim.outcomes import CODES
 from channel_sim.reception.wifi_error import wifi_per
-from channel_sim.scheduled import Ofdma
+from channel_sim.scheduled import Ofdma, ofdma_calendar, ofdma_lockstep
 from channel_sim.scheduled import resource_units as ru
 
 CLEAR_DB = 60.0
@@ -131,6 +131,9 @@ def test_a_narrow_unit_reaches_further() -> None:
     assert unit.tolist()[0] > 0
     one = family.medium({"a": 115.0}, rng=rng()).offer(["a"], [3000], [0.0])[0]
     assert one.delivered
+    alone = np.zeros(1, dtype=np.int64)
+    row = family.burst(np.array([115.0]), alone + 3000, alone, cells=alone, rng=rng())
+    assert (row.finish_ns[0], row.attempts[0]) == (round(one.finish_s * 1e9), one.attempts)
     lost = family.medium({"a": 130.0}, rng=rng()).offer(["a"], [3000], [0.5])[0]
     assert (lost.reason, lost.finish_s, lost.energy_j) == ("below_sensitivity", 0.5, 0.0)
     rows = family.burst(
@@ -167,6 +170,17 @@ def test_packets_always_fit_into_the_narrowest_unit() -> None:
     # At 12 bits a symbol one MPDU fills the frame: 377 symbols, 4502 bits, 560 bytes.
     assert subframe[0] <= 560
     assert sizes[2] == math.ceil(40_000 / 28)
+    # 16 service and 6 tail bits: 800 bits of room do not hold 100 bytes.
+    assert (ru.packets_in(10, 100, 80), ru.packets_in(11, 100, 80)) == (0, 1)
+    assert ru.symbols_of(1, 100, 80) == 11
+
+
+def test_what_failed_most_often_goes_first() -> None:
+    assert ofdma_calendar._oldest([5, 2, 1], 4) == [1, 2, 1]
+    assert ofdma_calendar._oldest([5, 2, 1], 64) == [5, 2, 1]
+    stages = np.array([[5, 2, 1], [5, 2, 1], [0, 0, 7]])
+    found = ofdma_lockstep._oldest(stages, np.array([4, 64, 3]))
+    assert found.tolist() == [[1, 2, 1], [5, 2, 1], [0, 0, 3]]
 
 
 def test_arq_of_every_mpdu_has_its_closed_form() -> None:
@@ -202,7 +216,7 @@ def test_arq_of_every_mpdu_has_its_closed_form() -> None:
 def test_plan_of_a_long_message() -> None:
     family = Ofdma()
     rows = 800
-    for loss_db, tolerance in ((60.0, 1e-6), (97.4, 0.02)):
+    for loss_db, tolerance in ((60.0, 1e-6), (97.4, 0.01)):
         plan = family.plan(loss_db, 200_000)
         found = family.burst(
             np.full(rows, loss_db),
@@ -344,7 +358,12 @@ def test_every_message_ends_once_and_nothing_is_sent_while_off(
         if deadline is not None:
             assert one.finish_s <= max(deadline, ready) / 1e9 + 1e-12
     sent = [time_ns for time_ns, event, node in events if node == "b" and event == "send up"]
-    assert all(time_ns <= off_ns for time_ns in sent)
+    # What was announced for later may still go: the device may be back by then.
+    back_ns = min(
+        (ready for device, _, ready, *_ in offers if device == "b" and ready > off_ns),
+        default=10**12,
+    )
+    assert not [time_ns for time_ns in sent if off_ns < time_ns < back_ns]
 
 
 def test_a_frame_that_is_cut_is_paid_as_far_as_it_went() -> None:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import math
+import sys
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,6 +104,52 @@ def test_clusters_have_the_counts_of_a_draw() -> None:
         counts += np.unique(np.round(places, -1), axis=0, return_counts=True)[1].tolist()
     assert np.mean(counts) == pytest.approx(n / clusters, rel=0.05)
     assert np.var(counts) == pytest.approx(n / clusters * (1 - 1 / clusters), rel=0.3)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda n, rng: place_uniform(n, Disc(50.0), rng),
+        lambda n, rng: place_uniform(n, Rectangle(10.0, 40.0), rng),
+        lambda n, rng: place_ring(n, 10.0, 50.0, rng),
+        lambda n, rng: place_clusters(n, 10, Disc(50.0), rng, sigma_m=3.0),
+        lambda n, _: place_grid(n, 2.0),
+    ],
+)
+def test_work_of_placing_is_not_done_device_by_device(place: Callable[..., object]) -> None:
+    # LoRaSim looks at every earlier node for each. Steps of Python and bytes, not seconds.
+    rng = np.random.default_rng(6)
+    place(200, rng)
+    assert steps(lambda: place(800, rng)) == steps(lambda: place(200, rng))
+    assert peak_bytes(lambda: place(8000, rng)) < 5 * peak_bytes(lambda: place(2000, rng))
+
+
+def steps(work: Callable[[], object]) -> int:
+    """Return how many lines, calls and returns of Python it takes."""
+    count = 0
+
+    def trace(_frame: object, _event: str, _what: object) -> Any:
+        nonlocal count
+        count += 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def peak_bytes(work: Callable[[], object]) -> int:
+    """Return the most memory that it holds at once."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def test_nearest_station_is_that_of_brute_force() -> None:

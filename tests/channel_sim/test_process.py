@@ -137,3 +137,11 @@ def test_fingerprint_of_a_reference_scenario() -> None:
     medium.trace = fingerprint = Fingerprint()
     medium.offer(NAMES * 3, [40_000] * 9, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
     assert (fingerprint.events, fingerprint.digest) == (24, "befd19bb51aeba80")
+
+
+def test_who_leaves_keeps_what_it_announced_for_later() -> None:
+    medium = Ideal(delay_s=1.0)
+    now, later = medium.submit("a", 1, 0), medium.submit("a", 1, to_ns(5.0))
+    medium.advance(to_ns(0.5))
+    assert [(ticket, d.reason) for ticket, d in medium.leave("a")] == [(now, "off")]
+    assert [(ticket, d.reason) for ticket, d in medium.advance(None)] == [(later, "delivered")]

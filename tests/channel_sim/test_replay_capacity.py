@@ -157,7 +157,8 @@ def test_archives_hold_many(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x/Download/one.csv", G_NETTRACK + ROWS)
         archive.writestr("x/Video/two.csv", G_NETTRACK + ROWS)
-        archive.writestr("__MACOSX/x/Download/._one.csv", "no")
+        archive.writestr("__MACOSX/x/Download/one.csv", "no")
+        archive.writestr("x/Download/.one.csv", "no")
     (down,) = load_g_nettrack(path)
     assert down.rates_bps.tolist() == [72_000, 0]
     assert down.period_ns == 2 * 10**9

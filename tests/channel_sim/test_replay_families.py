@@ -183,6 +183,27 @@ def test_a_plan_of_shares_is_what_the_engine_does(k7: str) -> None:
         assert ours[2] == pytest.approx(seen.mean(), abs=4 * seen.std() / math.sqrt(len(seen)))
 
 
+def test_both_engines_lose_what_was_lost_at_that_time(tmp_path: Path) -> None:
+    # Frames 0 and 2 of three arrived, 8 s each: what is sent from 8 to 16 s is lost.
+    path = tmp_path / "gap.csv"
+    path.write_text("Time,id\n1,0\n2,2\n")
+    family = ReplayLossy(format="lora_campus", path=str(path), max_attempts=1, random_offsets=False)
+    times_s = [0.0, 7.9, 8.0, 15.9, 16.0, 23.9, 24.0, 33.0]
+    expected = [True, True, False, False, True, True, True, False]
+    n = len(times_s)
+    outcomes = family.burst(
+        np.zeros(n),
+        np.full(n, 50),
+        np.rint(np.array(times_s) * 1e9).astype(np.int64),
+        cells=np.zeros(n, np.int64),
+        rng=np.random.default_rng(0),
+    )
+    assert outcomes.delivered.tolist() == expected
+    medium = family.medium({"a": 0.0}, rng=np.random.default_rng(0))
+    found = medium.offer(["a"] * n, [50] * n, times_s)
+    assert [one.delivered for one in found] == expected
+
+
 def test_links_without_loss_are_planned_without_loss(tmp_path: Path) -> None:
     path = tmp_path / "near.csv"
     path.write_text("Time,id\n1,0\n2,1\n")

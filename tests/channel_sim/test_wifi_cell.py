@@ -152,6 +152,7 @@ def test_windows_double_and_end_at_the_retry_limit() -> None:
     waits = np.array(waits)
     windows = np.array([31, 63, 127, 255, 511, 1023])
     assert (waits.max(axis=0) <= windows).all()
+    assert waits[:, 0].max() == 31  # missed with probability (31/32)^200
     # The mean of a uniform draw from 0 to w is w/2 with standard error w / sqrt(12 * 200).
     assert (abs(waits.mean(axis=0) - windows / 2) < 4 * windows / np.sqrt(2400)).all()
 
@@ -267,6 +268,29 @@ def test_leaving_in_the_middle_of_a_frame_cuts_it_off() -> None:
     ((_, again),) = medium.advance(None)
     assert again.delivered
     assert again.start_s * 1e9 >= DATA_NS + DIFS_NS
+
+
+def test_a_radio_that_sends_does_not_receive() -> None:
+    """Up and down of one device collide: it was busy with its own frame."""
+    medium = cell()
+    medium.submit("a", 1500, 0)
+    medium.submit("a", 1500, 0, direction="down")
+    medium.advance(DATA_NS)
+    (_, up), (_, down) = medium.leave("a")
+    assert up.busy_s == pytest.approx(DATA_NS / 1e9)
+    assert (down.rx_j, down.busy_s) == (0, 0)
+    assert down.air_s == pytest.approx(DATA_NS / 1e9)
+
+
+def test_each_message_pays_for_its_own_time() -> None:
+    medium = cell()
+    found = medium.offer(["a", "a"], [1500, 3000], [0, 1.0])
+    for item in found:
+        assert item.busy_s == pytest.approx(item.finish_s - item.ready_s + (16 + 28) * 1e-6)
+    together = cell().offer(["a", "a"], [1500, 1500], [0, 0])
+    first, second = sorted(together, key=lambda item: item.finish_s)
+    span_s = second.finish_s + (16 + 28) * 1e-6
+    assert first.busy_s + second.busy_s == pytest.approx(span_s)
 
 
 def test_deadline() -> None:
@@ -419,6 +443,67 @@ def test_radio_time_of_a_device_is_never_counted_twice(
             # the last answer ends a SIFS and an ACK (44 us at most) after the frame
             span_s = max(f.finish_s for f in own) + 60e-6 - min(f.ready_s for f in own)
             assert sum(f.busy_s for f in own) <= span_s + 1e-9
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 600_000),
+        st.sampled_from("abcd"),
+        st.sampled_from(["up", "up", "down", "leave"]),
+        st.integers(1, 9000),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    steps=STEPS,
+    wifi=st.sampled_from(
+        [
+            Wifi(standard="g"),
+            AMPDU,
+            Wifi(standard="n", ampdu_bytes=20_000, retry_limit=2, mode=7),
+            Wifi(standard="ax", ofdma=True, ampdu_bytes=65_535),
+        ]
+    ),
+)
+def test_coming_and_going(steps: list[tuple[Any, ...]], wifi: Wifi) -> None:
+    """Devices leave at any time: all ends come once, time is counted once, off is silent."""
+    medium = wifi.medium(LOSSES, rng=np.random.default_rng(7))
+    medium.trace = trace = Events()
+    offered, ended, now_ns = [], [], 0
+    gone: dict[str, int] = {}
+    for wait_ns, device, act, size in steps:
+        now_ns += wait_ns
+        ended += medium.advance(now_ns)
+        if act == "leave":
+            ended += medium.leave(device)
+            gone[device] = len(trace)
+        else:
+            gone.pop(device, None)
+            offered.append(medium.submit(device, size, now_ns, direction=act))
+    ended += medium.advance(None)
+    assert sorted(ticket for ticket, _ in ended) == sorted(offered)
+    for device, since in gone.items():
+        assert not [event for event in trace[since:] if event[1:] == ("send", device)]
+    for device in LOSSES:
+        own = [found for _, found in ended if found.device == device]
+        if own:
+            span_s = max(f.finish_s for f in own) + 80e-6 - min(f.ready_s for f in own)
+            assert sum(f.busy_s for f in own) <= span_s + 1e-9
+
+
+def test_a_message_withdrawn_as_it_comes_costs_nothing() -> None:
+    for wifi in (Wifi(standard="a"), Wifi(standard="ax", ofdma=True)):
+        medium = cell(wifi)
+        medium.submit("a", 1500, 0)
+        ((_, found),) = medium.leave("a")
+        assert (found.reason, found.energy_j, found.busy_s) == ("off", 0, 0)
+        medium.submit("a", 1500, 1_000_000)
+        ((_, found),) = medium.advance(None)
+        assert found.delivered
+        assert found.busy_s == pytest.approx(found.finish_s - 0.001, abs=60e-6)
 
 
 def test_order_of_an_offer_changes_nothing() -> None:

@@ -56,7 +56,9 @@ def test_without_a_retry_limit_it_is_bianchis(gap: Any, stations: int, mbps: flo
     """src/wifi/examples/reference/bianchi_11a_{difs,eifs}.txt of ns-3, packets of 1500 bytes."""
     wifi = Wifi(standard="a", post_collision=gap, retry_limit=10_000)
     found = saturate(wifi, stations, seconds=16, rng=np.random.default_rng(2))
-    assert found.goodput_bps / 1e6 == pytest.approx(mbps, rel=0.02)
+    # Its EIFS has the ACK at 24 Mb/s (78 us), the standard's at 6 Mb/s (94 us).
+    within = 0.02 if gap == "difs" else 0.03
+    assert found.goodput_bps / 1e6 == pytest.approx(mbps, rel=within)
 
 
 def test_slow_rate_without_a_retry_limit() -> None:
@@ -85,6 +87,16 @@ def test_formula_is_near_the_simulation(standard: StandardName, stations: int) -
     found = saturate(wifi, stations, seconds=12, rng=np.random.default_rng(5))
     assert formula.goodput_bps == pytest.approx(found.goodput_bps, rel=0.03)
     assert formula.failure == pytest.approx(found.failure, abs=0.03)
+
+
+@pytest.mark.parametrize("stations", [10, 50])
+def test_under_edca_the_fixed_point_is_the_law(stations: int) -> None:
+    """Counters run on over busy periods, as in Bianchi's chain; DCF's fail 0.014 to 0.02 less."""
+    failure = saturation_formula(Wifi(standard="n"), stations).failure
+    found = saturate(Wifi(standard="n"), stations, seconds=30, rng=np.random.default_rng(6))
+    assert found.failure == pytest.approx(failure, abs=0.009)
+    dcf = saturate(Wifi(standard="a"), stations, seconds=30, rng=np.random.default_rng(6))
+    assert dcf.failure < found.failure - 0.004
 
 
 def test_formula_refuses_aggregates() -> None:
