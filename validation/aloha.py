@@ -20,7 +20,7 @@ from channel_sim.fading import BlockFading, Rayleigh
 Floats = npt.NDArray[np.float64]
 LOADS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 TABLE = {0.1: 0.08187, 0.5: 0.18394, 1.0: 0.13534}
-"""Pure ALOHA, channel.md 3.1."""
+"""Pure ALOHA, oracles.md 3.1."""
 SPAN = 60
 """Length of a run in frame times."""
 CAPTURE_DB = 6.0
@@ -102,7 +102,7 @@ def figures(*, quick: bool = False) -> dict[str, Any]:
                     "oracle": expected,
                     "tolerance": 3 * error,
                     "unit": "frames per frame time",
-                    "source": "closed form (channel.md 2.12, 3.1)",
+                    "source": "closed form (oracles.md 2.12, 3.1)",
                     "holds": bool(abs(ours - expected) <= 3 * error),
                 }
             )

@@ -13,7 +13,7 @@ from channel_sim.ble import Ble
 from channel_sim.ble.phy import PHYS
 
 CORE = "Bluetooth Core 5, Vol 6 Part B, 2 (as remembered)"
-NOTE = "channel.md 2.9; vendors' primers: 244 * 8 bits in 2500 and 1408 us"
+NOTE = "oracles.md 2.9; vendors' primers: 244 * 8 bits in 2500 and 1408 us"
 INTERVAL_S = 0.03
 TIMEOUTS_S = (0.15, 0.3, 0.6)
 

@@ -29,16 +29,16 @@ LTE_DB = (
     *(-7.05, -6.1, -5.6, -4.45, -3.4, -2.4, -1.45, -0.3, 0.75, 1.55, 3.8, 3.85, 4.6, 5.6, 6.5),
     *(7.45, 8.4, 10.1, 10.4, 11.25, 12.3, 13.3, 14.25, 15.2, 16.1, 17.05, 17.85, 19.0, 19.7),
 )
-"""SINR at 10 % BLER of MCS 0 to 28: ns-3.37 MIESM, 50 PRB (channel.md 3.6)."""
+"""SINR at 10 % BLER of MCS 0 to 28: ns-3.37 MIESM, 50 PRB (oracles.md 3.6)."""
 PEAKS = {
     "nbiot": (62e3, 26e3),
     "ltem": (375e3, 300e3),
     "lte_cat1": (5.2e6, 10.3e6),
     "lte_cat4": (51.0e6, 150.8e6),
 }
-"""Bits per second up and down (channel.md 2.15)."""
+"""Bits per second up and down (oracles.md 2.15)."""
 STRAGGLERS = {10: 2.9290, 100: 5.1874, 1000: 7.4855}
-"""Mean of the maximum of n Exp(1) (channel.md 3.1)."""
+"""Mean of the maximum of n Exp(1) (oracles.md 3.1)."""
 
 AT_DB = np.array([95.0, 110.0, 120.0, 130.0, 140.0, 150.0, 160.0])
 
@@ -134,7 +134,7 @@ def _sharing(claims: list[dict[str, Any]], curves: dict[str, Any], *, quick: boo
                     oracle,
                     3 * error,
                     "services",
-                    "channel.md 3.1; tolerance 3 standard errors of 20 batches",
+                    "oracles.md 3.1; tolerance 3 standard errors of 20 batches",
                 )
     curves["sharing"] = {"loads": loads, "shared": shared, "queued": queued}
 
@@ -180,7 +180,7 @@ def _stragglers(claims: list[dict[str, Any]], _curves: dict[str, Any], *, quick:
             oracle,
             3 * np.std(last) / math.sqrt(runs),
             "means",
-            "channel.md 3.1, harmonic numbers",
+            "oracles.md 3.1, harmonic numbers",
         )
 
 
@@ -215,7 +215,7 @@ def _harq(claims: list[dict[str, Any]], curves: dict[str, Any], *, quick: bool) 
         1.111,
         1e-9,
         "attempts",
-        "channel.md 2.12",
+        "oracles.md 2.12",
     )
     curves["harq"] = {"loss_db": losses.tolist(), "ours": ours, "loop": loop}
 
@@ -246,7 +246,7 @@ def _thresholds(claims: list[dict[str, Any]], curves: dict[str, Any], *, quick: 
         0.0,
         0.1,
         "dB",
-        "ns-3.37 (channel.md 3.6)",
+        "ns-3.37 (oracles.md 3.6)",
     )
     curves["thresholds"] = {"ours": ours.tolist(), "ns3": list(LTE_DB)}
 
@@ -262,7 +262,7 @@ def _rates(claims: list[dict[str, Any]], _curves: dict[str, Any], *, quick: bool
                 oracle,
                 0.01 * oracle,
                 "bit/s",
-                "channel.md 2.15",
+                "oracles.md 2.15",
             )
     for name, seconds in (("ltem", 0.9), ("nbiot", 5.0)):
         family = load_preset(name, connected=True).family
@@ -273,7 +273,7 @@ def _rates(claims: list[dict[str, Any]], _curves: dict[str, Any], *, quick: bool
             seconds,
             0.15 * seconds,
             "s",
-            "channel.md 0.9",
+            "oracles.md 0.9",
         )
 
 

@@ -1,6 +1,6 @@
 """802.15.4 against ns-3.37: frame errors, contention at random phase, synchronous rounds.
 
-The reference numbers were measured with ns-3.37 lr-wpan (channel.md, 3.4):
+The reference numbers were measured with ns-3.37 lr-wpan (oracles.md, 3.4):
 thermal noise -106.987 dBm, 0 dBm, contention with 100 bytes a frame from equal
 distances near the sink. ns-3's contention numbers are means of 3 runs; their
 standard error is taken from our own runs of the same length.
@@ -20,8 +20,8 @@ from scipy.stats import ks_2samp
 from channel_sim.ieee802154 import Zigbee
 from channel_sim.reception.oqpsk import oqpsk_per
 
-SOURCE = "channel.md 3.4: ns-3.37 lr-wpan"
-NS3 = {"noise_figure_db": -106.987 + 174 - 10 * math.log10(2e6)}
+SOURCE = "oracles.md 3.4: ns-3.37 lr-wpan"
+NS3_NOISE_FIGURE_DB = -106.987 + 174 - 10 * math.log10(2e6)
 PAYLOAD_BYTES, NEAR_DB, RUNS_OF_NS3 = 100, 60.0, 3
 SNR_DB = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
 PER_BY_SNR = {
@@ -44,7 +44,7 @@ RANDOM_PHASE = (
     (False, 1.0, 60.0, {10: 0.9978, 20: 0.995, 50: 0.9828}),
 )
 AT_ONCE = {5: 4.0, 10: 5.0, 20: 6.3, 50: 5.5}
-"""Of one frame each; n = 10 and 50 as shares .50 and .11 in channel.md 0.5."""
+"""Of one frame each; n = 10 and 50 as shares .50 and .11 in oracles.md 0.5."""
 TWENTY_AT_ONCE = {5: 64.7, 20: 67.3}
 SINGLE_S = 0.1257
 
@@ -80,7 +80,7 @@ def _frame_errors(repeats: int) -> tuple[list[Claim], dict[str, Any]]:
     curves["per_by_snr"] = {
         str(size): oqpsk_per(np.array(curves["snr_db"]), size).tolist() for size in PER_BY_SNR
     }
-    family = Zigbee(ack=False, **NS3)
+    family = Zigbee(ack=False, noise_figure_db=NS3_NOISE_FIGURE_DB)
     rng = np.random.default_rng(1)
     curves["per_by_distance"], deviations = {}, []
     for size, row in PER_BY_DISTANCE.items():
@@ -127,7 +127,7 @@ def _random_phase(runs: int) -> tuple[list[Claim], dict[str, Any]]:
     rng = np.random.default_rng(2)
     claims, curves, speed = [], {}, {}
     for ack, period_s, length_s, oracle in RANDOM_PHASE:
-        family = Zigbee(ack=ack, **NS3)
+        family = Zigbee(ack=ack, noise_figure_db=NS3_NOISE_FIGURE_DB)
         lines = []
         name = f"{'ACK' if ack else 'no ACK'}, every {period_s:g} s"
         for devices in (2, 5, 10, 20, 30, 40, 50):
@@ -151,7 +151,7 @@ def _random_phase(runs: int) -> tuple[list[Claim], dict[str, Any]]:
 
 
 def _at_once(runs: int, pans: int) -> tuple[list[Claim], dict[str, Any]]:
-    family, rng = Zigbee(**NS3), np.random.default_rng(3)
+    family, rng = Zigbee(noise_figure_db=NS3_NOISE_FIGURE_DB), np.random.default_rng(3)
     claims, line = [], []
     for devices in (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50):
         count = devices * pans
@@ -173,11 +173,13 @@ def _at_once(runs: int, pans: int) -> tuple[list[Claim], dict[str, Any]]:
     for devices, expected in TWENTY_AT_ONCE.items():
         shares = [_offer(family, np.zeros((devices, 20)), rng)[0].mean() for _ in range(runs)]
         what = f"delivered, twenty frames of each at once, {devices} devices"
-        claims.append(_claim(what, np.mean(shares), expected / devices / 20, 0.02, ""))
+        claims.append(_claim(what, float(np.mean(shares)), expected / devices / 20, 0.02, ""))
     # Until the last is received: without turnaround and acknowledgement.
     ends_s = [_offer(family, np.zeros((1, 20)), rng)[2] - 544e-6 for _ in range(10 * runs)]
     error = 2 * np.std(ends_s) / RUNS_OF_NS3**0.5
-    claims.append(_claim("twenty frames of one device", np.mean(ends_s), SINGLE_S, error, "s"))
+    claims.append(
+        _claim("twenty frames of one device", float(np.mean(ends_s)), SINGLE_S, error, "s")
+    )
     return claims, {"at_once": line}
 
 

@@ -3,7 +3,7 @@
 Delivery: N nodes uniform in a disc of 98.953 m (LoRaSim experiments 0 and 4),
 loss 127.41 + 20.8 lg(d / 40 m) dB, 14 dBm, SF12, 20 bytes, one channel, each
 waits Exp(1000 s) after a frame. The reference columns were measured with
-LoRaSim and ns-3 3.37 + lorawan e8f7a21 (channel.md, 3.7).
+LoRaSim and ns-3 3.37 + lorawan e8f7a21 (oracles.md, 3.7).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ AIR_MS = {
 }
 
 
-SOURCE = "channel.md 3.1: Semtech AN1200.13 by way of LoRaSim and ns-3"
+SOURCE = "oracles.md 3.1: Semtech AN1200.13 by way of LoRaSim and ns-3"
 
 
 def draw_frames(
@@ -141,7 +141,7 @@ def air_claims() -> list[dict[str, Any]]:
     for size_bytes, sf, per_hour in ((64, 12, 12.9), (235, 7, 97.6)):
         ours = 3600 * 0.01 * SECOND_NS / int(air_ns(size_bytes, sf))
         text = f"uplinks per hour at 1 %, {size_bytes} bytes at SF{sf}"
-        claims.append(claim(text, ours, per_hour, 0.05, unit="1/h", source="channel.md 3.1"))
+        claims.append(claim(text, ours, per_hour, 0.05, unit="1/h", source="oracles.md 3.1"))
     return claims
 
 
@@ -162,7 +162,7 @@ def delivery_claims(runs: int) -> list[dict[str, Any]]:
         theirs = spread if error is None else error
         tolerance = 3 * math.hypot(theirs, spread / math.sqrt(runs))
         text = f"delivery, {rule}, 4/{4 + coding_rate}, {nodes} nodes"
-        source = f"{tool}, channel.md 3.7"
+        source = f"{tool}, oracles.md 3.7"
         claims.append(claim(text, ours, oracle, tolerance, unit="share", source=source))
     return claims
 

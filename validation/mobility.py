@@ -178,7 +178,7 @@ def _day(claims: list[Any], curves: dict[str, Any], devices: int) -> None:
         claim(
             "a day with swing 0.6: peak over low", ratio, expected,
             4 * ratio * math.sqrt(1 / total[0] + 1 / total[1]) + 0.02,
-            unit="", source="channel.md 2.13: lambda_on(t); 4 at the instant, for whole hours and"
+            unit="", source="oracles.md 2.13: lambda_on(t); 4 at the instant, for whole hours and"
             " up for 60 s a little less",
         )
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """Propagation and fading against their oracles: ns-3's losses, closed forms, Clarke's fades.
 
-ns-3 columns: 3.37 without shadowing (channel.md, 2.1) and the vectors of
+ns-3 columns: 3.37 without shadowing (oracles.md, 2.1) and the vectors of
 ns-3's own test suite; one value of MathWorks' page on nrPathLoss. Statistics
 on 500,000 samples with the thresholds of Sionna's tests.
 """
@@ -45,7 +45,7 @@ SAMPLES = 500_000
 GRID_M = (10.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 KM = (1000.0, 2000.0, 5000.0, 10_000.0)
 RURAL_M = (10.0, 100.0, 1000.0, 5000.0)
-NS3, NS3_TEST = "ns-3.37, channel.md 2.1", "ns-3 three-gpp-propagation-loss-model-test-suite.cc"
+NS3, NS3_TEST = "ns-3.37, oracles.md 2.1", "ns-3 three-gpp-propagation-loss-model-test-suite.cc"
 ROWS = (
     # label, loss, carrier, distances, dB of the oracle, tolerance, source
     (
@@ -139,7 +139,7 @@ ROWS = (
         KM,
         (97.64, 108.25, 122.26, 132.87),
         0.02,
-        "formula, channel.md 2.1 (ns-3.37 is 0.71 dB off)",
+        "formula, oracles.md 2.1 (ns-3.37 is 0.71 dB off)",
     ),
     (
         "P.1238 office 2.4 GHz",
@@ -253,7 +253,7 @@ def _fading(samples: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
                 row[worst],
                 tolerance=6e-6,
                 unit="",
-                source="channel.md 3.1",
+                source="oracles.md 3.1",
             )
         )
         fine_db = np.linspace(-20, 3, 93)
@@ -348,7 +348,7 @@ def _fades(*, quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             5.738,
             tolerance=slack * 5.738,
             unit="1/s",
-            source="Rice 1944, channel.md 2.3",
+            source="Rice 1944, oracles.md 2.3",
         ),
         _claim(
             "mean fade below -10 dB at 8 Hz Doppler",
@@ -356,7 +356,7 @@ def _fades(*, quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             16.59,
             tolerance=slack * 16.59,
             unit="ms",
-            source="Rice 1944, channel.md 2.3",
+            source="Rice 1944, oracles.md 2.3",
         ),
     ]
     rate = -math.log(0.89) / 0.01
@@ -371,7 +371,7 @@ def _fades(*, quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             0.04636,
             tolerance=0.008 if quick else 0.002,
             unit="",
-            source="channel.md 2.3: p 0.01, r 0.1, e_G 0.001, e_B 0.5",
+            source="oracles.md 2.3: p 0.01, r 0.1, e_G 0.001, e_B 0.5",
         )
     )
     fine_db = np.linspace(-22, 5, 100)

@@ -26,7 +26,7 @@ from channel_sim.reception import (
 )
 
 LONG_PER, SHORT_PER = (0.9, 0.5, 0.1, 0.01, 0.001), (0.5, 0.1, 0.01)
-NS3 = "ns-3.37, measured; channel.md 3.5"
+NS3 = "ns-3.37, measured; oracles.md 3.5"
 # SNR in dB at LONG_PER of 1500 bytes, at SHORT_PER of 32 bytes.
 WIFI = """
 dsss1 -4.45 -3.85 -3.00 -2.15 -1.45 -6.20 -4.90 -3.65
@@ -51,7 +51,7 @@ MCS7 = ((18, 0.98075), (18.5, 0.7492), (19, 0.3453), (19.5, 0.1267), (20, 0.0365
 MCS7 += ((20.5, 0.0103), (21, 0.0028))
 NIST = (4.0, 7.0, 9.9, 13.55, 16.65, 21.4, 22.65, 23.8, 28.5, 29.75, 34.35, 35.6)
 YANS = (1.1, 4.1, 7.0, 10.5, 13.7, 18.15, 19.65, 21.4)
-# channel.md 3.4: by SNR in dB, PER of 20, 40, 100, 127 bytes.
+# oracles.md 3.4: by SNR in dB, PER of 20, 40, 100, 127 bytes.
 OQPSK = {
     -2.0: (0.566, 0.811, 0.985, 0.995),
     -1.0: (0.168, 0.308, 0.601, 0.689),
@@ -136,7 +136,7 @@ def _block_claims() -> list[Any]:
     return [
         _claim(
             "LTE 10 % SNR of 29 MCS, largest distance (they are our table)",
-            *(float(np.abs(lte).max()), 0, 1e-9, "dB", "ns-3.37 MIESM; channel.md 3.6"),
+            *(float(np.abs(lte).max()), 0, 1e-9, "dB", "ns-3.37 MIESM; oracles.md 3.6"),
         ),
         *(
             _claim(
@@ -187,12 +187,12 @@ def figures(*, quick: bool = False) -> dict[str, Any]:
         for snr_db, row in OQPSK.items()
         for size, per in zip((20, 40, 100, 127), row, strict=True)
     )
-    closed = "channel.md 3.1"
+    closed = "oracles.md 3.1"
     claims = [
         *_wifi_claims(),
         _claim(
             "O-QPSK PER at 24 points, largest relative distance",
-            *(oqpsk, 0, 0.005, "", "ns-3.37; channel.md 3.4, three digits"),
+            *(oqpsk, 0, 0.005, "", "ns-3.37; oracles.md 3.4, three digits"),
         ),
         *_block_claims(),
         _chunk_claim(10_000 if quick else CHUNK_RUNS),

@@ -12,7 +12,7 @@ from scipy.stats import ks_2samp
 from channel_sim.scheduled import Ofdma, Tdma
 from channel_sim.scheduled import resource_units as ru
 
-ARQ = "channel.md 2.12: (1 - p^R)^F, (1 - p^R) / (1 - p)"
+ARQ = "oracles.md 2.12: (1 - p^R)^F, (1 - p^R) / (1 - p)"
 PACKETS = 9
 LIMITS = (1, 2, 4, 8)
 RATES_MBPS = ((26, 0, 0.8), (52, 7, 16.7), (106, 9, 47.2), (242, 11, 135.4), (996, 11, 567.1))

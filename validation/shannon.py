@@ -120,11 +120,11 @@ def figures(*, quick: bool = False) -> dict[str, Any]:
         *slots,
         _claim(
             "Rayleigh outage, 10 dB, threshold 3 dB",
-            *(outage, 0.18088, 1e-5, "", "channel.md 3.1"),
+            *(outage, 0.18088, 1e-5, "", "oracles.md 3.1"),
         ),
         _claim(
             "noise variance over the air, 20 devices, 10 dB, of sigma^2 / (P n^2)",
-            *(float(noise.var()) * 4000, 1, 0.02, "", "channel.md 2.11"),
+            *(float(noise.var()) * 4000, 1, 0.02, "", "oracles.md 2.11"),
         ),
     ]
     return {"claims": claims, "curves": {"chen": chen_curves, "slots": steps}}

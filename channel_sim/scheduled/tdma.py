@@ -44,7 +44,7 @@ BIT_ERRORS: dict[str, Callable[[Floats], Floats]] = {
     "fsk": lambda ebn0: np.asarray(0.5 * np.exp(-ebn0 / 2)),
     "oqpsk": oqpsk_ber,
 }
-"""Closed forms of channel.md 2.5: coherent PSK, differential PSK, non-coherent FSK, 802.15.4."""
+"""Closed forms of oracles.md 2.5: coherent PSK, differential PSK, non-coherent FSK, 802.15.4."""
 
 
 @dataclass(frozen=True, kw_only=True)

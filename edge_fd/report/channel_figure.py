@@ -24,6 +24,12 @@ KINDS = (".svg", ".png", ".pdf")
 BLUE, RED, GREEN, PINK = PALETTE[:4]
 
 
+def check_kind(path: Path) -> None:
+    """Raise UsageError unless the name of a picture tells a kind that we write."""
+    if path.suffix not in KINDS:
+        raise UsageError(f"--out {str(path)!r}: give a file that ends in {', '.join(KINDS)}")
+
+
 def write_channel_figure(
     path: Path,
     *,
@@ -33,9 +39,7 @@ def write_channel_figure(
     crowds: Sequence[CrowdSurvey],
     within_m: float,
 ) -> None:
-    """Write the picture as SVG, PNG or PDF, by the name of ``path``; else raise UsageError."""
-    if path.suffix not in KINDS:
-        raise UsageError(f"--out {str(path)!r}: give a file that ends in {', '.join(KINDS)}")
+    """Write the picture as SVG, PNG or PDF, by the name of ``path``."""
     with style("channel"):
         figure = Figure(figsize=(10.5, 6.2), layout="constrained")
         figure.set_facecolor("white")

@@ -23,7 +23,7 @@ from channel_sim import (
     survey_link,
 )
 from edge_fd.errors import UsageError
-from edge_fd.report.channel_figure import write_channel_figure
+from edge_fd.report.channel_figure import check_kind, write_channel_figure
 from edge_fd.report.table import percent, three_digits
 from edge_fd.scenario import parse_value
 from edge_fd.verbs.ranges import distances, parse_size, whole_numbers
@@ -51,6 +51,8 @@ def _survey(options: argparse.Namespace, preset: Preset) -> int:
     size_bytes = parse_size(options.payload)
     low_m, high_m, rows_m = distances(options.distance)
     counts = whole_numbers("--devices", options.devices)
+    if options.out is not None:
+        check_kind(options.out)
     if options.sources:
         _print_sources(preset)
     link = survey_link(preset, rows_m, size_bytes)

@@ -17,7 +17,7 @@ FRAME_NS = Aloha(mtu_bytes=100).slot_ns  # 120 bytes at 50 kbit/s
 
 
 def test_closed_forms() -> None:
-    # channel.md 3.1.
+    # oracles.md 3.1.
     assert pure_throughput([0.1, 0.5, 1.0]) == pytest.approx([0.08187, 0.18394, 0.13534], abs=5e-6)
     assert slotted_throughput(1.0) == pytest.approx(0.36788, abs=5e-6)
     with pytest.raises(ValueError, match=r"load = -0\.1"):

@@ -37,7 +37,7 @@ def many(arq: Arq, size_bytes: int, loss: float, runs: int) -> list[Transfer]:
 
 
 def test_one_packet_needs_the_attempts_of_the_truncated_geometric_law() -> None:
-    # channel.md 2.12: p = .1, R = 4: E[tx] = (1 - p^R) / (1 - p) = 1.111, success .9999.
+    # oracles.md 2.12: p = .1, R = 4: E[tx] = (1 - p^R) / (1 - p) = 1.111, success .9999.
     runs = 40_000
     transfers = many(Arq(1, 4, 0.0), 1, 0.1, runs)
     attempts = np.array([t.attempts for t in transfers])
@@ -47,7 +47,7 @@ def test_one_packet_needs_the_attempts_of_the_truncated_geometric_law() -> None:
 
 
 def test_a_message_survives_when_every_fragment_does() -> None:
-    # channel.md 2.12: (1 - p^R)^F, here p = .5, R = 3, F = 4.
+    # oracles.md 2.12: (1 - p^R)^F, here p = .5, R = 3, F = 4.
     runs, survives = 20_000, (1 - 0.5**3) ** 4
     transfers = many(Arq(1, 3, 0.0), 4, 0.5, runs)
     share = sum(t.delivered for t in transfers) / runs

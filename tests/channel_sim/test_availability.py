@@ -40,7 +40,7 @@ def test_share_of_time_up_is_the_availability() -> None:
 
 @pytest.mark.parametrize(
     ("devices", "mean_s"),
-    # channel.md 3.1: E[max of n Exp(1)], the n-th harmonic number.
+    # oracles.md 3.1: E[max of n Exp(1)], the n-th harmonic number.
     [(10, 2.9290), (100, 5.1874)],
 )
 def test_waiting_for_the_last_of_n_devices_takes_the_harmonic_number(

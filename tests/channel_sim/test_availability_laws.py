@@ -99,7 +99,7 @@ def test_a_day_has_its_swing_and_its_phase() -> None:
     rate = 2 * (1 + 0.6 * (edges[:-1] - edges[1:]) * 24 / (2 * np.pi))
     expected = rate / (1 + rate * 60 / 3600)
     assert np.max(np.abs(counts - expected) / np.sqrt(expected / 1_000)) < 5
-    # The ratio of peak to low of channel.md 2.13: 4 at the instant, 3.9 over whole hours, and
+    # The ratio of peak to low of oracles.md 2.13: 4 at the instant, 3.9 over whole hours, and
     # (1 + 0.8 / 60) / (1 + 3.2 / 60) less for the share down.
     assert counts[[5, 6]].mean() / counts[[17, 18]].mean() == pytest.approx(3.8, abs=0.2)
 
@@ -126,7 +126,7 @@ def test_a_trace_is_that_of_a_scan_at_any_jump(
     intervals: list[tuple[float, float]], offset: int, halves: list[int]
 ) -> None:
     # The defect of FedScale's index, which moves on by at most one interval per question
-    # (channel.md 1.1): jumps over many intervals and periods, forwards and back, must not lag.
+    # (oracles.md 1.1): jumps over many intervals and periods, forwards and back, must not lag.
     one = TraceOnOff(intervals, 40.0, offset_s=float(offset))
     for t_s in (half / 2 for half in halves):
         up = up_by_scan(intervals, 40.0, t_s + offset)

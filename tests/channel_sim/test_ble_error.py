@@ -26,7 +26,7 @@ def test_the_reference_packet_has_the_rate_of_the_specification() -> None:
 
 
 def test_coded_phys_reach_further_by_their_coding_gain() -> None:
-    # channel.md 2.5: 8 and 4 dB below 1M.
+    # oracles.md 2.5: 8 and 4 dB below 1M.
     assert BLE_SENSITIVITY_DBM["1m"] - BLE_SENSITIVITY_DBM["coded_s8"] == 8
     assert BLE_SENSITIVITY_DBM["1m"] - BLE_SENSITIVITY_DBM["coded_s2"] == 4
 

@@ -26,7 +26,7 @@ def test_frames_grow_by_the_byte() -> None:
 
 
 def test_throughput_of_back_to_back_notifications() -> None:
-    # channel.md 2.9: 244 B encrypted every 2.50 ms = 781 kb/s, every 1.408 ms = 1.386 Mb/s.
+    # oracles.md 2.9: 244 B encrypted every 2.50 ms = 781 kb/s, every 1.408 ms = 1.386 Mb/s.
     assert Ble().exchange_ns(0, 244) == 2_500_000
     assert Ble().throughput_bps == pytest.approx(780.8e3, abs=1)
     assert Ble(phy="2m").exchange_ns(0, 244) == 1_408_000
@@ -51,7 +51,7 @@ def test_how_many_devices_fit_into_an_interval() -> None:
 
 
 def test_one_bit_in_a_thousand_is_wrong_at_the_sensitivity() -> None:
-    # channel.md 2.5: 0.1 % BER at -95, -92, -103 dBm.
+    # oracles.md 2.5: 0.1 % BER at -95, -92, -103 dBm.
     for phy, sensitivity_dbm in (("1m", -95), ("2m", -92), ("coded_s8", -103), ("coded_s2", -99)):
         family = Ble(phy=phy, tx_power_dbm=4.0)
         margin_db = family.margin_db(4.0 - sensitivity_dbm)

@@ -15,7 +15,7 @@ from channel_sim.reception import (
     threshold_db,
 )
 
-# channel.md 3.6: LTE, ns-3.37 MIESM, flat channel, 50 PRB, MCS 0-28, SNR at 10 %.
+# oracles.md 3.6: LTE, ns-3.37 MIESM, flat channel, 50 PRB, MCS 0-28, SNR at 10 %.
 LTE = (
     "-7.05 -6.1 -5.6 -4.45 -3.4 -2.4 -1.45 -.3 .75 1.55 3.8 3.85 4.6 5.6 6.5 7.45 8.4 10.1 10.4"
     " 11.25 12.3 13.3 14.25 15.2 16.1 17.05 17.85 19.0 19.7"
@@ -48,7 +48,7 @@ def test_lte_blocks_fail_with_10_percent_where_ns3_has_it() -> None:
 
 
 def test_lte_waterfalls_are_as_steep_as_measured() -> None:
-    # channel.md 3.6: 50 % to 1 % spans 0.3 to 0.5 dB.
+    # oracles.md 3.6: 50 % to 1 % spans 0.3 to 0.5 dB.
     snr_db = np.linspace(-10, 22, 32_001)
     for mcs in range(29):
         errors = bler(mcs, snr_db, table="lte")
@@ -63,7 +63,7 @@ def test_nr_meets_the_simulated_points(mcs: int, bits: int, snr_db: float, error
 
 @pytest.mark.parametrize(("mcs", "cost_db"), [(3, 2.0), (14, 1.7)])
 def test_a_block_of_24_bits_costs_what_the_survey_found(mcs: int, cost_db: float) -> None:
-    # channel.md 3.6, whose grid of 1.8 dB leaves a few tenths open.
+    # oracles.md 3.6, whose grid of 1.8 dB leaves a few tenths open.
     cost = threshold_db(mcs, table="nr1", code_block_bits=24) - threshold_db(mcs, table="nr1")
     assert cost == pytest.approx(cost_db, abs=0.4)
 
@@ -82,7 +82,7 @@ def test_thresholds_rise_with_the_mcs() -> None:
 
 
 def test_efficiencies_are_those_of_the_standards() -> None:
-    # TS 38.214 table 5.1.3.1-1 and 36.213: first, last, and CQI as even LTE MCS (channel.md 2.10).
+    # TS 38.214 table 5.1.3.1-1 and 36.213: first, last, and CQI as even LTE MCS (oracles.md 2.10).
     assert NR_EFFICIENCY[0] == pytest.approx(0.2344, abs=1e-4)
     assert NR_EFFICIENCY[10] == pytest.approx(1.3281, abs=1e-4)
     assert NR_EFFICIENCY[28] == pytest.approx(5.5547, abs=1e-4)
@@ -90,7 +90,7 @@ def test_efficiencies_are_those_of_the_standards() -> None:
 
 
 def test_adaptive_modulation_has_the_gap_of_ns3() -> None:
-    # channel.md 2.10: gap = -ln(5 x 5e-5) / 1.5 = 5.529; at that SNR log2 2.
+    # oracles.md 2.10: gap = -ln(5 x 5e-5) / 1.5 = 5.529; at that SNR log2 2.
     assert amc_efficiency(10 * np.log10(5.52936)) == pytest.approx(1.0, abs=1e-5)
     # CQI 7 (1.48) needs 5.52936 (2^1.48 - 1) = 9.895, 9.95 dB.
     assert cqi([-100, 9.94, 9.97, 40]).tolist() == [0, 6, 7, 15]

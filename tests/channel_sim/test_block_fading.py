@@ -85,7 +85,7 @@ def test_the_channel_of_a_seed_stays_what_it_was() -> None:
 
 @pytest.mark.parametrize(
     ("law", "row"),
-    # channel.md 3.1: mean SNR 10 dB, threshold 0, 3, 5, 10 dB, to 5 digits.
+    # oracles.md 3.1: mean SNR 10 dB, threshold 0, 3, 5, 10 dB, to 5 digits.
     [
         (Rayleigh(), [0.09516, 0.18088, 0.27111, 0.63212]),
         (Rician(6.0), [0.01647, 0.04738, 0.10079, 0.56506]),

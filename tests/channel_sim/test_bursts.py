@@ -11,7 +11,7 @@ PACKET_S = 0.01
 
 
 def example() -> GilbertElliott:
-    """channel.md 2.3: p = 0.01, r = 0.1 per packet, e_G = 0.001, e_B = 0.5."""
+    """oracles.md 2.3: p = 0.01, r = 0.1 per packet, e_G = 0.001, e_B = 0.5."""
     # 1 - p - r = exp(-(1/good + 1/bad) T) and bad / good = p / r.
     rate = -math.log(1 - 0.11) / PACKET_S
     return GilbertElliott(
@@ -28,7 +28,7 @@ def losses(chain: GilbertElliott, times_s: np.ndarray, *, seed: int = 0) -> np.n
 
 
 def test_mean_loss_and_memory_are_those_of_the_page() -> None:
-    # channel.md 2.3: 0.04636, lag-1 correlation 1 - p - r.
+    # oracles.md 2.3: 0.04636, lag-1 correlation 1 - p - r.
     assert example().mean_loss == pytest.approx(0.04636, abs=5e-6)
     assert example().memory(PACKET_S) == pytest.approx(0.89)
 
@@ -61,7 +61,7 @@ def test_a_pause_between_packets_is_a_pause_for_the_channel() -> None:
 
 
 def test_the_chain_of_rayleigh_fades() -> None:
-    # channel.md 2.3: threshold -10 dB, 8 Hz: fades of 16.59 ms, 5.738 of them a second.
+    # oracles.md 2.3: threshold -10 dB, 8 Hz: fades of 16.59 ms, 5.738 of them a second.
     chain = GilbertElliott.from_rayleigh(0.1, 8.0)
     assert chain.bad_s == pytest.approx(16.59e-3, abs=6e-6)
     assert 1 / (chain.good_s + chain.bad_s) == pytest.approx(5.738, abs=5e-4)

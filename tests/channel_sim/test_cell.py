@@ -96,7 +96,7 @@ def test_indoor_link_budget_at_10_metres() -> None:
     links = build_fdma(parameters, {str(i): 10.0 for i in range(20)}, streams=streams).links
     assert links["up"]["0"].mean_snr_db == pytest.approx(16.0 - 70.052 + 107.0, abs=1e-3)
     # The station splits 20 dBm and 20 MHz alike, so the SNR is that of the whole
-    # band: 20 - 70.052 + 93.99 (noise of 20 MHz, channel.md 2.4).
+    # band: 20 - 70.052 + 93.99 (noise of 20 MHz, oracles.md 2.4).
     assert links["down"]["0"].mean_snr_db == pytest.approx(20.0 - 70.052 + 93.99, abs=5e-3)
 
 

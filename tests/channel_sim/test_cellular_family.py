@@ -70,7 +70,7 @@ def test_two_share_and_the_last_block_is_narrow() -> None:
 
 @pytest.mark.parametrize(("load", "waited"), [(0.5, 1.5), (0.8, 3.0)])
 def test_messages_of_one_device_are_an_m_d_1_queue(load: float, waited: float) -> None:
-    # channel.md 3.1: M/D/1 sojourn over service 1.5 and 3.
+    # oracles.md 3.1: M/D/1 sojourn over service 1.5 and 3.
     count = 5_000
     ready = np.cumsum(np.random.default_rng(3).exponential(0.001 / load, count))
     cell = _cell(_connected(), [STRONG_DB])
@@ -88,7 +88,7 @@ def test_messages_of_one_device_are_an_m_d_1_queue(load: float, waited: float) -
 
 
 def test_payload_of_distillation_at_peak() -> None:
-    # 1000 samples x 10 classes x float32: LTE-M 0.9 s, NB-IoT 5 s (channel.md 0.9).
+    # 1000 samples x 10 classes x float32: LTE-M 0.9 s, NB-IoT 5 s (oracles.md 0.9).
     for name, seconds in (("ltem", 0.9), ("nbiot", 5.0)):
         family = load_preset(name, connected=True).family
         assert family.plan(100.0, 40_000).latency_s == pytest.approx(seconds, rel=0.15)

@@ -80,7 +80,7 @@ def test_means_are_the_closed_forms() -> None:
 
 
 def test_without_combining_it_is_the_truncated_geometric() -> None:
-    # p = 0.1, R = 4: 1.111 attempts, success 0.9999 (channel.md 2.12).
+    # p = 0.1, R = 4: 1.111 attempts, success 0.9999 (oracles.md 2.12).
     errors = np.full((4, 1), 0.1)
     failed = failures(errors)
     assert 1 - message_loss(failed, 1, 1) == pytest.approx(0.9999)

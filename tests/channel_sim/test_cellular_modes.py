@@ -9,7 +9,7 @@ from channel_sim.cellular import Cellular, lte_bits, nr_bits
 from channel_sim.cellular.modes import block_error, block_threshold_db
 from channel_sim.presets.load import load_preset
 
-# 3GPP TS 36.213 table 7.1.7.2.1-1, excerpts of channel.md 2.10.
+# 3GPP TS 36.213 table 7.1.7.2.1-1, excerpts of oracles.md 2.10.
 TABLE = {
     1: (16, 56, 120, 176, 280, 376, 520, 712),
     6: (152, 408, 808, 1192, 1800, 2344, 3240, 4392),
@@ -25,7 +25,7 @@ PRB50 = (
     *(14112, 15264, 16416, 18336, 19848, 21384, 22920, 25456, 27376, 28336, 30576, 31704, 36696),
 )
 I_TBS = (*range(10), 9, *range(10, 16), 15, *range(16, 27))
-# channel.md 3.6, LTE, 10 % BLER.
+# oracles.md 3.6, LTE, 10 % BLER.
 LTE_DB = (
     *(-7.05, -6.1, -5.6, -4.45, -3.4, -2.4, -1.45, -0.3, 0.75, 1.55, 3.8, 3.85, 4.6, 5.6, 6.5),
     *(7.45, 8.4, 10.1, 10.4, 11.25, 12.3, 13.3, 14.25, 15.2, 16.1, 17.05, 17.85, 19.0, 19.7),
@@ -72,7 +72,7 @@ def test_an_nr_block_needs_all_its_code_blocks() -> None:
 def test_lte_down_is_near_the_truncated_shannon_of_tr_36_942(
     snr_db: float, efficiency: float
 ) -> None:
-    # alpha 0.6 log2(1 + SINR), channel.md 2.10; the whole carrier, one layer.
+    # alpha 0.6 log2(1 + SINR), oracles.md 2.10; the whole carrier, one layer.
     family = Cellular(downlink_peak_bps=1e9)
     noise_dbm = -174 + 9 + 10 * math.log10(50 * 180e3)
     mode = family.down.choose(noise_dbm + snr_db)
@@ -111,7 +111,7 @@ def test_staircase_of_a_preset(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "up_bps", "down_bps", "within"),
     [
-        # channel.md 2.15.
+        # oracles.md 2.15.
         ("nbiot", 62e3, 26e3, 0.001),
         ("ltem", 375e3, 300e3, 0.001),
         ("lte_cat1", 5.2e6, 10.3e6, 0.01),

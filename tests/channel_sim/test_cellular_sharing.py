@@ -86,7 +86,7 @@ def test_mean_sojourn_of_the_m_m_1_ps_queue(load: float) -> None:
     sojourn = np.array(through) / SECOND - arrivals
     batches = sojourn.reshape(20, -1).mean(axis=1)
     error = batches.std(ddof=1) / math.sqrt(20)
-    # M/M/1 with mu = 1: 1 / (mu - lambda), 2 and 5 services (channel.md 3.1).
+    # M/M/1 with mu = 1: 1 / (mu - lambda), 2 and 5 services (oracles.md 3.1).
     assert error < 0.04 / (1 - load)
     assert abs(sojourn.mean() - 1 / (1 - load)) < 4 * error
 
@@ -114,7 +114,7 @@ def test_caps_of_a_quarter_make_the_m_m_4_queue() -> None:
 @pytest.mark.parametrize("devices", [10, 100])
 def test_the_last_of_n_exponential_jobs(devices: int) -> None:
     # A capacity of n and caps of 1: all at once, so the mean of the maximum of
-    # n Exp(1), 2.9290 and 5.1874 (channel.md 3.1).
+    # n Exp(1), 2.9290 and 5.1874 (oracles.md 3.1).
     rng = np.random.default_rng(13)
     last = [
         max(

@@ -15,7 +15,7 @@ from channel_sim.fading import (
 
 
 def test_the_formulas_give_the_numbers_of_the_page() -> None:
-    # channel.md 2.3: rho = -10 dB (rho^2 = 0.1), f_d = 8 Hz: 5.738 /s, 16.59 ms.
+    # oracles.md 2.3: rho = -10 dB (rho^2 = 0.1), f_d = 8 Hz: 5.738 /s, 16.59 ms.
     assert crossing_rate_hz(0.1, 8.0) == pytest.approx(5.738, abs=5e-4)
     assert mean_fade_s(0.1, 8.0) == pytest.approx(16.59e-3, abs=6e-6)
     # and the second is (exp(rho^2) - 1) / (rho f_d sqrt(2 pi)) at any threshold

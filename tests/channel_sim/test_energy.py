@@ -27,7 +27,7 @@ def test_energy_is_additive_over_states_and_times(a: dict[str, float], b: dict[s
 
 
 def test_the_wifi_card_draws_the_currents_of_ns3_at_3_volts() -> None:
-    # ns-3 wifi-radio-energy-model.cc: TX .380, RX .313, idle .273, sleep .033 A (channel.md 2.14).
+    # ns-3 wifi-radio-energy-model.cc: TX .380, RX .313, idle .273, sleep .033 A (oracles.md 2.14).
     seconds = {"tx_s": 1.0, "rx_s": 10.0, "idle_s": 100.0, "sleep_s": 1000.0}
     expected_j = 3 * (0.380 * 1 + 0.313 * 10 + 0.273 * 100 + 0.033 * 1000)
     assert WIFI_NIC.energy_j(**seconds) == pytest.approx(expected_j)
@@ -81,7 +81,7 @@ def test_bad_powers_times_and_charges_are_refused_by_key_and_value() -> None:
 
 
 def test_overhead_is_wakings_and_a_tail_that_the_next_frame_cuts() -> None:
-    # Huang 2012: tail 11.6 s at 1060 mW (channel.md 2.14).
+    # Huang 2012: tail 11.6 s at 1060 mW (oracles.md 2.14).
     radio = RadioPower(1.0, 1.0, 1.0, 0.0, wake_j=0.25, tail_w=1.06, tail_s=11.6)
     assert radio.overhead_j() == pytest.approx(0.25 + 12.296)
     assert radio.overhead_j(wakes=3) == pytest.approx(0.75 + 12.296)
@@ -117,7 +117,7 @@ def test_a_battery_stops_at_its_cut_off_and_never_overflows() -> None:
 
 
 def test_a_primary_cell_loses_a_hundredth_in_a_year() -> None:
-    # 1 %/yr, primary lithium (channel.md 2.13).
+    # 1 %/yr, primary lithium (oracles.md 2.13).
     battery = Battery(1000.0, leak_per_year=0.01)
     assert battery.elapse(0.0, YEAR_S) is None
     assert battery.level_j == pytest.approx(990.0, rel=1e-12)

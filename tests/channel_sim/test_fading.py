@@ -42,7 +42,7 @@ def test_gain_of_a_block_does_not_depend_on_the_order_of_queries(order: list[int
 
 @pytest.mark.parametrize(
     ("threshold_db", "probability"),
-    # channel.md 3.1: mean SNR 10 dB, threshold 0, 3, 5, 10 dB; 1 - exp(-theta / gamma).
+    # oracles.md 3.1: mean SNR 10 dB, threshold 0, 3, 5, 10 dB; 1 - exp(-theta / gamma).
     [(0, 0.09516), (3, 0.18088), (5, 0.27111), (10, 0.63212)],
 )
 def test_rayleigh_outage_is_the_closed_form(threshold_db: float, probability: float) -> None:
@@ -50,7 +50,7 @@ def test_rayleigh_outage_is_the_closed_form(threshold_db: float, probability: fl
 
 
 def test_walking_at_2_4_ghz_keeps_the_channel_for_52_9_ms() -> None:
-    # channel.md 2.3: f_d = 8 Hz (rounded from 8.006), T_c = 0.423 / f_d = 52.9 ms.
+    # oracles.md 2.3: f_d = 8 Hz (rounded from 8.006), T_c = 0.423 / f_d = 52.9 ms.
     assert coherence_time_s(1.0, 2.4e9) == pytest.approx(52.9e-3, rel=2e-3)
     assert coherence_time_s(2.0, 2.4e9) == pytest.approx(coherence_time_s(1.0, 2.4e9) / 2)
 

@@ -157,7 +157,7 @@ def test_links_in_one_direction_only_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("threshold_db", "probability"),
-    # channel.md 3.1: Rayleigh outage at a mean SNR of 10 dB.
+    # oracles.md 3.1: Rayleigh outage at a mean SNR of 10 dB.
     [(0, 0.09516), (3, 0.18088), (5, 0.27111), (10, 0.63212)],
 )
 def test_losses_through_the_medium_follow_rayleigh_outage(

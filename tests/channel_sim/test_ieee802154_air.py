@@ -71,7 +71,7 @@ def test_of_one_instant_the_strongest_is_followed(order: tuple[int, ...]) -> Non
 
 
 def test_equal_powers_at_0_db() -> None:
-    # ns-3: a frame of 127 bytes fails with .1514 at 0 dB (channel.md 3.4).
+    # ns-3: a frame of 127 bytes fails with .1514 at 0 dB (oracles.md 3.4).
     air, _ = build(50.0, 50.0)
     frames = [up(air, 0, 0, 127 * 32), up(air, 1, 0, 127 * 32)]
     for frame in frames:

@@ -210,7 +210,7 @@ def one_round(devices: int, pans: int) -> Outcomes:
 
 @pytest.mark.parametrize(("devices", "expected"), [(5, 4.0), (10, 5.0), (20, 6.3), (50, 5.5)])
 def test_one_frame_of_all_at_once_as_ns3(devices: int, expected: float) -> None:
-    """channel.md 3.4 and 0.5: 3 seeds of ns-3, whose standard error is that of our own runs."""
+    """oracles.md 3.4 and 0.5: 3 seeds of ns-3, whose standard error is that of our own runs."""
     arrived = one_round(devices, 3000).delivered.reshape(-1, devices).sum(axis=1)
     error = 2 * arrived.std() / 3**0.5
     assert arrived.mean() / devices == pytest.approx(expected / devices, abs=0.02 + error / devices)

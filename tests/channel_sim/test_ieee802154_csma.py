@@ -56,7 +56,7 @@ def test_a_lone_frame_takes_one_of_eight_times() -> None:
 
 
 def test_twenty_frames_of_one_node_as_ns3() -> None:
-    # ns-3: .1257 s until the last is received (channel.md 3.4); by hand 126.18 ms on average:
+    # ns-3: .1257 s until the last is received (oracles.md 3.4); by hand 126.18 ms on average:
     # 20 x (1120 + 128 + 192 + 3744 + 192 + 352 + 640) - 640 - 352 - 192 us; sigma 3.28 ms.
     times_s = []
     for seed in range(200):
@@ -74,7 +74,7 @@ def test_twenty_frames_of_one_node_as_ns3() -> None:
 def test_random_phase_as_ns3(
     family: Zigbee, devices: int, period_s: float, expected: float
 ) -> None:
-    """channel.md 3.4, 100 bytes each period at random phase; 0.02 as the issue demands."""
+    """oracles.md 3.4, 100 bytes each period at random phase; 0.02 as the issue demands."""
     rng = np.random.default_rng(5)
     shares = []
     for seed in range(3):

@@ -12,7 +12,7 @@ from channel_sim.ieee802154.timing import ACK_WAIT_NS, CCA_NS, TURNAROUND_NS, UN
 
 NS3_NOISE_FIGURE_DB = -106.987 + 174 - 10 * math.log10(2e6)
 
-# ns-3.37, PER against SNR for 20, 40, 100 and 127 bytes (channel.md 3.4).
+# ns-3.37, PER against SNR for 20, 40, 100 and 127 bytes (oracles.md 3.4).
 PER_BY_SNR = {
     -2.0: (0.566, 0.811, 0.985, 0.995),
     -1.0: (0.168, 0.308, 0.601, 0.689),
@@ -23,7 +23,7 @@ PER_BY_SNR = {
     2.0: (8.2e-5, 1.6e-4, 4.1e-4, 5.2e-4),
 }
 
-# ns-3.37, lost share of 4000 frames against metres, 0 dBm, no acknowledgement (channel.md 3.4).
+# ns-3.37, lost share of 4000 frames against metres, 0 dBm, no acknowledgement (oracles.md 3.4).
 DISTANCES_M = np.array([90, 95, 100, 105, 110, 115, 120, 125, 130])
 PER_BY_DISTANCE = {
     20: (0.0005, 0.0048, 0.0228, 0.095, 0.261, 0.546, 0.810, 0.962, 0.995),

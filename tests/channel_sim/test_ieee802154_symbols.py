@@ -15,7 +15,7 @@ from scipy import stats
 from channel_sim.ieee802154 import Zigbee
 
 AIR, ACK, TURN, CCA, WAIT, UNIT = 234, 22, 12, 8, 54, 20
-BIT_ERROR_0_DB = 1.615e-4  # channel.md 2.5
+BIT_ERROR_0_DB = 1.615e-4  # oracles.md 2.5
 
 
 @dataclass

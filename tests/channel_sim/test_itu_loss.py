@@ -13,7 +13,7 @@ KM = np.array([1.0, 2.0, 5.0, 10.0])
 
 @pytest.mark.parametrize(
     ("area", "row_db"),
-    # channel.md 2.1: 868 MHz, 30 and 1.5 m; ns-3.37 within 0.02 dB in town and suburb.
+    # oracles.md 2.1: 868 MHz, 30 and 1.5 m; ns-3.37 within 0.02 dB in town and suburb.
     [
         ("urban", [125.99, 136.60, 150.62, 161.22]),
         ("suburban", [116.15, 126.75, 140.77, 151.37]),
@@ -62,7 +62,7 @@ def test_near_the_station_hata_is_free_space() -> None:
 
 @pytest.mark.parametrize(
     ("building", "floors", "loss_db"),
-    # channel.md 2.1: 10 m at 2.4 GHz, office 69.60, residential 67.60 (20 lg 2400 = 67.60);
+    # oracles.md 2.1: 10 m at 2.4 GHz, office 69.60, residential 67.60 (20 lg 2400 = 67.60);
     # Lf 4 n / 15 + 4 (n - 1) / 6 + 3 (n - 1).
     [
         ("office", 0, 69.60),

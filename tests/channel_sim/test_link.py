@@ -36,7 +36,7 @@ def faded(snr_db: float, margin_db: float, **changes: object) -> Link:
 
 
 def test_the_chain_of_the_budget_adds_up() -> None:
-    # 10 m at 2.4 GHz, n = 3: 40.052 + 30 dB; noise of 20 MHz, NF 7: -93.99 dBm (channel.md 2.4).
+    # 10 m at 2.4 GHz, n = 3: 40.052 + 30 dB; noise of 20 MHz, NF 7: -93.99 dBm (oracles.md 2.4).
     assert INDOOR.rx_power_dbm == pytest.approx(-54.052)
     assert INDOOR.mean_snr_db == pytest.approx(39.94, abs=0.005)
     shadowed = link(shadowing_db=5.0)
@@ -44,7 +44,7 @@ def test_the_chain_of_the_budget_adds_up() -> None:
 
 
 def test_the_rate_is_what_mean_snr_less_margin_carries() -> None:
-    # TR 36.942 downlink at 10 dB: 2.076 bit/s/Hz (channel.md 2.10).
+    # TR 36.942 downlink at 10 dB: 2.076 bit/s/Hz (oracles.md 2.10).
     path_loss_db = 70.052 + INDOOR.mean_snr_db - 20.0
     assert link(path_loss_db=path_loss_db).rate_bps == pytest.approx(20e6 * 2.076, rel=3e-4)
 
@@ -56,7 +56,7 @@ def test_power_beyond_the_cap_buys_margin_and_no_rate() -> None:
 
 @pytest.mark.parametrize(
     ("threshold_db", "probability"),
-    # channel.md 3.1: Rayleigh outage at a mean of 10 dB.
+    # oracles.md 3.1: Rayleigh outage at a mean of 10 dB.
     [(0, 0.09516), (3, 0.18088), (5, 0.27111), (10, 0.63212)],
 )
 def test_outage_is_the_rayleigh_closed_form(threshold_db: float, probability: float) -> None:

@@ -32,7 +32,7 @@ from channel_sim.lora.fragments import alone_starts_ns, cut
 from channel_sim.lora.region import off_ns
 
 SF = range(7, 13)
-# channel.md 3.1: milliseconds, 125 kHz, 4/5, 8 preamble symbols, SF7 to SF12.
+# oracles.md 3.1: milliseconds, 125 kHz, 4/5, 8 preamble symbols, SF7 to SF12.
 AIR_MS = {
     20: (56.576, 102.912, 185.344, 370.688, 741.376, 1318.912),
     64: (118.016, 215.552, 390.144, 698.368, 1560.576, 2793.472),
@@ -47,7 +47,7 @@ def test_time_on_air_is_that_of_the_table() -> None:
 
 
 def test_uplinks_per_hour_at_one_percent() -> None:
-    # channel.md 3.1: 12.9 and 97.6.
+    # oracles.md 3.1: 12.9 and 97.6.
     assert 36 / (int(air_ns(64, 12)) / 1e9) == pytest.approx(12.9, abs=0.05)
     assert 36 / (int(air_ns(235, 7)) / 1e9) == pytest.approx(97.6, abs=0.05)
 
@@ -115,7 +115,7 @@ def test_numbers_out_of_range_are_told(change: dict[str, float], says: str) -> N
 
 
 def test_sensitivities_are_read_by_key() -> None:
-    # channel.md 2.7, SF7 to SF12 at 125 kHz.
+    # oracles.md 2.7, SF7 to SF12 at 125 kHz.
     tables = {
         "sx1276": (-123, -126, -129, -132, -133, -136),
         "sx1272": (-124, -127, -130, -133, -135, -137),
@@ -153,7 +153,7 @@ def test_the_smooth_error_rate_falls_at_the_snr_floors() -> None:
 
 
 def test_sub_bands_and_their_duty_cycles() -> None:
-    # channel.md 2.7, ETSI by way of ns-3; low, duty cycle, ERP.
+    # oracles.md 2.7, ETSI by way of ns-3; low, duty cycle, ERP.
     assert find_sub_band(868.1e6).duty_cycle == 0.01
     assert find_sub_band(868.9e6).duty_cycle == 0.001
     assert (find_sub_band(869.525e6).duty_cycle, find_sub_band(869.525e6).max_erp_dbm) == (0.1, 27)
@@ -167,7 +167,7 @@ def test_sub_bands_and_their_duty_cycles() -> None:
 
 
 def test_largest_payloads_by_data_rate() -> None:
-    # channel.md 2.7, DR5 to DR0.
+    # oracles.md 2.7, DR5 to DR0.
     assert [max_payload_bytes(sf) for sf in SF] == [222, 222, 115, 51, 51, 51]
     assert [max_payload_bytes(sf, repeater=False) for sf in SF] == [242, 242, 115, 51, 51, 51]
 

@@ -246,7 +246,7 @@ def test_the_plan_of_a_good_link_is_what_happens(
 
 
 def test_the_plan_counts_losses_by_rayleigh_fading() -> None:
-    # Outage 1 - exp(-floor / mean): 10 dB above the floor, 0.09516 (channel.md 3.1).
+    # Outage 1 - exp(-floor / mean): 10 dB above the floor, 0.09516 (oracles.md 3.1).
     family = Lorawan(spreading_factor=7)
     plan = family.plan(134.0, 20, fading="rayleigh")  # -120 dBm; SX1301 hears -130 at SF7
     assert float(plan.packet_error) == pytest.approx(0.09516, abs=1e-5)

@@ -19,7 +19,7 @@ from channel_sim.medium import Delivery
 from channel_sim.units import to_ns
 
 ONE = (868_100_000,)
-# 51 application bytes are 64 on air: 118.016 ms at SF7, 2793.472 at SF12 (channel.md 3.1).
+# 51 application bytes are 64 on air: 118.016 ms at SF7, 2793.472 at SF12 (oracles.md 3.1).
 AIR7_S, AIR12_S = 0.118016, 2.793472
 # Empty windows of 8 symbols: RX1 at SF7, RX2 at SF12.
 WINDOW7_S, WINDOW12_S = 0.008192, 0.262144
@@ -295,7 +295,7 @@ def test_messages_too_large_are_refused_by_how_much() -> None:
         medium.submit("a", fits + 1, 0)
     # 24 h of starts 279 s apart, 48 bytes each.
     assert fits == pytest.approx(86_400 / 279.3472 * 48, rel=0.01)
-    # channel.md 0, point 9: 40 kB take 1.9 h at DR5 and 61 h at DR0, with 1 %.
+    # oracles.md 0, point 9: 40 kB take 1.9 h at DR5 and 61 h at DR0, with 1 %.
     for sf, hours in ((7, 1.9), (12, 61)):
         family = Lorawan(spreading_factor=sf, max_message_s=1e6)
         pieces = family.cut(40_000, sf)

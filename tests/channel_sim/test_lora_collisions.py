@@ -319,7 +319,7 @@ def test_work_grows_with_frames_not_with_their_square(monkeypatch: pytest.Monkey
     assert pairs[1] < 5 * pairs[0]
 
 
-# Delivery under each named rule, channel.md 3.7.
+# Delivery under each named rule, oracles.md 3.7.
 
 
 def spread(rule: str, rate: int, nodes: int, span_s: float, flat_m: float) -> tuple[float, float]:

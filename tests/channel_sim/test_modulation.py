@@ -25,7 +25,7 @@ def ratio(db: float | list[float]) -> np.ndarray:
 
 
 def test_bpsk_is_that_of_the_table() -> None:
-    # channel.md 3.1, exact.
+    # oracles.md 3.1, exact.
     assert psk_ber(ratio([0, 4, 8, 10])) == pytest.approx(
         [7.865e-2, 1.250e-2, 1.909e-4, 3.872e-6], rel=5e-4
     )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from channel_sim.reception import oqpsk_ber, oqpsk_per
 
-# channel.md 3.4, ns-3.37 lr-wpan: frames of 20, 40, 100, 127 bytes, by SNR in dB.
+# oracles.md 3.4, ns-3.37 lr-wpan: frames of 20, 40, 100, 127 bytes, by SNR in dB.
 TABLE = {
     -2.0: (0.566, 0.811, 0.985, 0.995),
     -1.0: (0.168, 0.308, 0.601, 0.689),
@@ -26,7 +26,7 @@ def test_packet_error_is_that_of_ns3(snr_db: float) -> None:
 
 
 def test_bit_error_is_that_of_the_closed_form() -> None:
-    # channel.md 2.5.
+    # oracles.md 2.5.
     snr = 10 ** (np.array([-1, 0, 1, 2]) / 10)
     assert oqpsk_ber(snr) == pytest.approx([1.149e-3, 1.615e-4, 1.291e-5, 5.13e-7], rel=1e-3)
 

@@ -267,7 +267,7 @@ def test_blocks_last_a_coherence_time() -> None:
     moving = scene("umi", carrier_hz=2.4e9, fading="rayleigh", speed_m_s=1.0)
     blocks = moving.blocks(rng=rng())
     assert blocks is not None
-    # channel.md 2.3: 0.423 / f_d, f_d = 8.006 Hz at 1 m/s and 2.4 GHz.
+    # oracles.md 2.3: 0.423 / f_d, f_d = 8.006 Hz at 1 m/s and 2.4 GHz.
     assert blocks.coherence_ns == pytest.approx(0.423 / 8.006 * 1e9, rel=1e-4)
     blocks = moving.blocks(rng=rng(), coherence_s=0.25)
     assert blocks is not None

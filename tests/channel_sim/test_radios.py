@@ -68,7 +68,7 @@ def test_a_power_between_two_settings_takes_the_one_above_and_says_so() -> None:
 
 
 def test_a_phone_draws_by_its_rate() -> None:
-    # Huang 2012: 438.4 UL + 52.0 DL + 1288 mW; Wi-Fi 283.2 / 137.0 / 132.9 (channel.md 2.14).
+    # Huang 2012: 438.4 UL + 52.0 DL + 1288 mW; Wi-Fi 283.2 / 137.0 / 132.9 (oracles.md 2.14).
     phone = load_radio("lte_phone", up_bps=3e6, down_bps=20e6)
     assert phone.tx_w == pytest.approx(1.288 + 3 * 0.4384)
     assert phone.rx_w == pytest.approx(1.288 + 20 * 0.0520)

@@ -15,7 +15,7 @@ UPLINK = TruncatedShannon(alpha=0.4, cap_bps_hz=2.0, floor_db=-10.0)
 
 @pytest.mark.parametrize(
     ("bandwidth_hz", "power_dbm"),
-    # channel.md 2.4, noise figure 7 dB.
+    # oracles.md 2.4, noise figure 7 dB.
     [(125e3, -116.03), (180e3, -114.45), (2e6, -103.99), (20e6, -93.99)],
 )
 def test_thermal_noise_is_that_of_the_table(bandwidth_hz: float, power_dbm: float) -> None:
@@ -24,7 +24,7 @@ def test_thermal_noise_is_that_of_the_table(bandwidth_hz: float, power_dbm: floa
 
 @pytest.mark.parametrize(
     ("shannon", "carried"),
-    # channel.md 2.10, TR 36.942 at -10, 0, 10, 20 dB.
+    # oracles.md 2.10, TR 36.942 at -10, 0, 10, 20 dB.
     [(DOWNLINK, [0.083, 0.600, 2.076, 3.995]), (UPLINK, [0.055, 0.400, 1.384, 2.0])],
 )
 def test_truncated_shannon_is_that_of_the_table(

@@ -11,7 +11,7 @@ HT = tuple(f"ht{mcs}" for mcs in range(8))
 
 
 def test_the_ladder_of_802_11n_is_that_of_ns3() -> None:
-    # channel.md 3.5, 10 % column: one step at each, none below the first.
+    # oracles.md 3.5, 10 % column: one step at each, none below the first.
     edges_db = np.array([0.95, 3.95, 6.45, 9.75, 12.85, 17.10, 18.40, 19.65])
     rate = IdealRate(modes=HT)
     assert rate.choose(edges_db + 0.1).tolist() == list(range(8))

@@ -87,6 +87,8 @@ def test_speeds_are_log_normal_with_the_measured_mean_and_deviation(tmp_path: Pa
     s2 = math.log(5.0)
     law = stats.norm(math.log(300 * 8e3) - s2 / 2, math.sqrt(s2))
     assert stats.kstest(np.log(speeds_bps[:, 1]), law.cdf).statistic < 0.01
+    # 1000 bytes each: FLASH counts 1024 on the way down and 1000 on the way up.
+    assert load_phone_speeds(path).mean_bps.tolist() == [[32e6, 2.4e6]]
     slow = load_phone_speeds(path, unit="kbit/s")
     assert slow.mean_bps.tolist() == [[4e6, 3e5]]
     assert abs(np.corrcoef(speeds_bps.T)[0, 1]) < 0.02

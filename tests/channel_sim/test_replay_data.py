@@ -274,7 +274,7 @@ def test_lora_by_distance_has_its_exponents(
 
 
 def test_phone_speeds_are_those_of_the_file(data: Path) -> None:
-    # channel.md 2.13: 19 users, mean down 2,370 to 17,333, median 4,318; up 431 to 6,635,
+    # oracles.md 2.13: 19 users, mean down 2,370 to 17,333, median 4,318; up 431 to 6,635,
     # median 3,286; sigma down 613 to 11,182, up 158 to 2,767.
     speeds = load_phone_speeds(data / "device_traces" / "link_speed_19_phones.json")
     assert len(speeds.names) == 19

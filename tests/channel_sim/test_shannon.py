@@ -143,7 +143,7 @@ def test_the_noise_is_that_of_the_band_of_each_direction() -> None:
 
 @pytest.mark.parametrize(
     ("threshold_db", "outage"),
-    # channel.md 3.1, mean SNR 10 dB.
+    # oracles.md 3.1, mean SNR 10 dB.
     [(0.0, 0.09516), (3.0, 0.18088), (5.0, 0.27111), (10.0, 0.63212)],
 )
 def test_rayleigh_outage_is_that_of_the_table(threshold_db: float, outage: float) -> None:
@@ -182,7 +182,7 @@ def test_a_known_gain_decides_at_the_threshold() -> None:
 def test_the_margin_sets_the_rate_and_the_cap_ends_it() -> None:
     family = Shannon(fade_margin_db=10.0, shannon_cap_bps_hz=4.4, shannon_alpha=0.6)
     plan = family.plan([loss_for(family, 20.0), loss_for(family, 90.0)], 1000)
-    # 0.6 log2(1 + 10), and the cap with its 22.05 dB (channel.md 2.10).
+    # 0.6 log2(1 + 10), and the cap with its 22.05 dB (oracles.md 2.10).
     assert plan.rate_bps == pytest.approx([0.6e6 * math.log2(11), 4.4e6])
     assert plan.packet_error == pytest.approx([1 - math.exp(-0.1), 160.27e-9], rel=1e-3)
 

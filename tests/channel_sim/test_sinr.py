@@ -32,7 +32,7 @@ def chunks(wanted: Frame, others: list[Frame], noise: float) -> tuple[np.ndarray
 
 
 def test_noise_is_that_of_the_table() -> None:
-    # channel.md 2.4: -93.99 dBm at 20 MHz and 7 dB.
+    # oracles.md 2.4: -93.99 dBm at 20 MHz and 7 dB.
     assert noise_mw(20e6, 7.0) == pytest.approx(10**-9.399, rel=2e-3)
 
 

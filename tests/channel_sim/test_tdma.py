@@ -37,7 +37,7 @@ def burst(family: Tdma, rows: int, size: int, *, ready_ns: np.ndarray | None = N
 
 @pytest.mark.parametrize(("error", "limit"), [(0.1, 4), (0.5, 4), (0.6, 2), (0.3, 1)])
 def test_arq_has_its_closed_form(error: float, limit: int) -> None:
-    # channel.md 2.12 and 3.1: success 1 - p^R, E[tx] = (1 - p^R) / (1 - p);
+    # oracles.md 2.12 and 3.1: success 1 - p^R, E[tx] = (1 - p^R) / (1 - p);
     # p = .1, R = 4: 1.111 and .9999.
     rows = 200_000
     found = burst(Tdma(packet_error=error, max_attempts=limit), rows, 50)
@@ -186,7 +186,7 @@ def test_packets_in_a_deep_fade_are_lost_and_others_not() -> None:
 
 
 def test_error_laws_are_those_of_their_modulation() -> None:
-    # channel.md 3.1: BPSK at 4 and 8 dB per bit 1.250e-2 and 1.909e-4.
+    # oracles.md 3.1: BPSK at 4 and 8 dB per bit 1.250e-2 and 1.909e-4.
     # 2.5: O-QPSK at 0 dB SINR 1.615e-4 a bit.
     narrow = {"rate_bps": 1e6, "bandwidth_hz": 1e6, "header_bytes": 0}
     for modulation, snr_db, bit_error in (
@@ -204,7 +204,7 @@ def test_error_laws_are_those_of_their_modulation() -> None:
     slow = Tdma(modulation="bpsk", rate_bps=5e5, bandwidth_hz=1e6, header_bytes=0)
     bit_error = 0.5 * erfc(math.sqrt(2 * 10**0.4))
     assert float(slow.error(4.0, 1)) == pytest.approx(1 - (1 - bit_error) ** 8)
-    # -174 + 63.01 + 7 = -103.99 dBm of noise in 2 MHz (channel.md 2.4).
+    # -174 + 63.01 + 7 = -103.99 dBm of noise in 2 MHz (oracles.md 2.4).
     assert float(Tdma().snr_db(100.0)) == pytest.approx(3.99, abs=0.005)
     assert float(Tdma(station_tx_power_dbm=10.0).snr_db(100.0, up=False)) == pytest.approx(
         13.99, abs=0.005

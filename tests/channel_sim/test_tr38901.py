@@ -17,7 +17,7 @@ Loss = Callable[..., Any]
 
 @pytest.mark.parametrize(
     ("loss", "carrier_hz", "row_db"),
-    # channel.md 2.1: ns-3.37 without shadowing, default heights, printed to 3 digits.
+    # oracles.md 2.1: ns-3.37 without shadowing, default heights, printed to 3 digits.
     [
         (tr.uma_los_db, 2e9, [64.979, 72.351, 78.277, 84.709, 96.885, 108.912]),
         (tr.uma_nlos_db, 2e9, [74.554, 87.650, 98.177, 109.601, 125.055, 136.805]),

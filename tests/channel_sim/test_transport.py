@@ -54,7 +54,7 @@ def test_segments_and_acknowledgements_are_those_of_the_deployed_count(payload_b
 
 
 def test_tls_records_of_50_kb() -> None:
-    # channel.md 2.12: 50 kB costs 88 B (1.3) and 116 B (1.2) in records.
+    # oracles.md 2.12: 50 kB costs 88 B (1.3) and 116 B (1.2) in records.
     assert tls_bytes(50_000, version="1.3") - 50_000 == 88
     assert tls_bytes(50_000, version="1.2") - 50_000 == 116
     assert TLS_HANDSHAKES["1.3 ecdsa mutual"].up_bytes == 831
@@ -74,7 +74,7 @@ def test_a_full_segment_at_an_mtu_of_1500() -> None:
 
 @given(st.integers(1, 5000))
 def test_rounds_of_slow_start_follow_the_closed_form(segments: int) -> None:
-    # channel.md 2.12: ceil(log2(segments / 10 + 1)) with an initial window of 10.
+    # oracles.md 2.12: ceil(log2(segments / 10 + 1)) with an initial window of 10.
     assert Tcp().rounds(segments) == math.ceil(math.log2(segments / 10 + 1) - 1e-12)
 
 
@@ -147,7 +147,7 @@ def test_backoff_is_uniform_below_a_doubling_capped_limit() -> None:
 
 @pytest.mark.parametrize(
     ("load", "kind", "in_services"),
-    # channel.md 3.1: mean time in system over mean service time.
+    # oracles.md 3.1: mean time in system over mean service time.
     [
         (0.5, "M/M/1", 2.0), (0.8, "M/M/1", 5.0),
         (0.5, "M/D/1", 1.5), (0.8, "M/D/1", 3.0), (0.9, "M/D/1", 5.5),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -137,6 +138,24 @@ def test_post_backoff_holds_a_station_back() -> None:
         _, second = [found for _, found in medium.advance(None)]
         starts.add((round(second.start_s * 1e9) - clear_ns) // SLOT_NS)
     assert starts == set(range(16))
+
+
+def test_the_first_slot_after_a_busy_period_is_for_who_has_just_sent() -> None:
+    """A counter does not run while the medium is busy: who waited is a slot away or more."""
+    names = list("abcdefghij")
+    medium = cell(Wifi(standard="a", post_collision="difs"), devices=names)
+    medium.offer(names, [200 * 1500] * 10, [0] * 10)
+    senders: dict[int, set[str]] = {}
+    for time_ns, event, name in medium.trace:
+        if event == "send":
+            senders.setdefault(time_ns, set()).add(name)
+    at_once = 0
+    for before_ns, after_ns in pairwise(senders):
+        answer_ns = SIFS_NS + ACK_NS if len(senders[before_ns]) == 1 else 0
+        if after_ns - before_ns == DATA_NS + answer_ns + DIFS_NS:
+            assert senders[after_ns] <= senders[before_ns]
+            at_once += 1
+    assert at_once > 20
 
 
 def test_windows_double_and_end_at_the_retry_limit() -> None:
