@@ -24,7 +24,7 @@ import numpy as np
 import simpy
 
 from channel_sim import Fingerprint, MediumProcess, to_ns
-from channel_sim.lora import Lorawan
+from channel_sim.lora import EIGHT_CHANNELS_HZ, Lorawan
 from channel_sim.wifi import Wifi
 
 STATION_DBM = 60.0
@@ -70,7 +70,7 @@ def burst_wifi(devices: int, per_cell: int, frames: int) -> dict[str, Any]:
     }
 
 
-def burst_lora(devices: int) -> dict[str, Any]:
+def burst_lora(devices: int, rule: str) -> dict[str, Any]:
     rng = np.random.default_rng(2)
     losses_db = rng.uniform(90.0, 135.0, devices)
     sizes = np.full(devices, 20)
@@ -79,11 +79,12 @@ def burst_lora(devices: int) -> dict[str, Any]:
     found: list[Any] = []
     seconds = cpu_s(
         lambda: found.append(
-            Lorawan().burst(losses_db, sizes, ready_ns, cells=cells, rng=np.random.default_rng(3))
+            Lorawan(interference=rule, channels_hz=EIGHT_CHANNELS_HZ).burst(losses_db, sizes, ready_ns, cells=cells, rng=np.random.default_rng(3))
         )
     )
     return {
         "messages": devices,
+        "interference": rule,
         "window_s": 3600,
         "cpu_s": round(seconds, 3),
         "messages_per_cpu_s": round(devices / seconds),
@@ -240,7 +241,7 @@ def million() -> None:
 
 def main() -> None:
     burst_wifi(1000, 10, 5)  # imports and first calls are not counted
-    burst_lora(1000)
+    burst_lora(1000, "capture_6db")
     done = subprocess.run(
         [sys.executable, __file__, "million"], check=True, capture_output=True, text=True
     )
@@ -249,7 +250,8 @@ def main() -> None:
             {
                 "wifi_100k": burst_wifi(100_000, 10, 5),
                 "wifi_1m": json.loads(done.stdout),
-                "lora_1m": burst_lora(1_000_000),
+                "lora_1m": burst_lora(1_000_000, "capture_6db"),
+                "lora_1m_isolation_matrix": burst_lora(1_000_000, "goursaud"),
                 "process_per_device": process_per_device(10_000, 10),
                 "against_stations": against_stations(),
                 "events": events_per_second(),

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any, Literal, TypeAlias
 
-from channel_sim.checks import check_count
+from channel_sim.checks import check_count, check_finite
 from channel_sim.energy import RadioPower
 from channel_sim.medium import Delivery, Direction, Reason, check_offer
 from channel_sim.units import SECOND_NS, to_ns
@@ -108,6 +108,18 @@ class Calendar(ABC):
         """Return the time of the next event; None when nothing will happen."""
         return self._events[0][0] if self._events else None
 
+    def admit(self, now_ns: int) -> list[Ended]:
+        """Let in the messages that are ready at this very instant, and do nothing else.
+
+        The same as :meth:`advance` does first; it saves a driver a wake-up.
+        """
+        events = self._events
+        while events and events[0][:2] == (now_ns, ARRIVAL):
+            self.now_ns, _, _, act, what = heappop(events)
+            act(what)
+        ended, self._ended = self._ended, []
+        return ended
+
     def advance(self, until_ns: int | None) -> list[Ended]:
         """Do all events up to and including ``until_ns`` (None: all there are).
 
@@ -137,6 +149,17 @@ class Calendar(ABC):
             self._end(message, reason)
         ended, self._ended = self._ended, []
         return ended
+
+    def set_loss(self, device: str, loss_db: float) -> None:
+        """A device has moved: frames that begin from now on meet this loss.
+
+        One on air keeps the power it began with. Where a medium works a message
+        out as a whole when it starts, the message is the frame. Raises ValueError
+        for an unknown device and a loss that is not finite.
+        """
+        self._check_known(device)
+        check_finite("loss_db", loss_db)
+        self._relink(device, loss_db)
 
     def offer(
         self,
@@ -178,6 +201,10 @@ class Calendar(ABC):
     @abstractmethod
     def _withdraw(self, message: Message) -> None:
         """Forget a message that is about to be ended from outside."""
+
+    @abstractmethod
+    def _relink(self, device: str, loss_db: float) -> None:
+        """Take the new loss of a device; a message may end by it at an event, not here."""
 
     # What a technology uses.
 

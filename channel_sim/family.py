@@ -84,6 +84,11 @@ class Family(Protocol):
         """Powers of a device's radio by state."""
         ...
 
+    @property
+    def rest_w(self) -> float:
+        """Power in watts of a device's radio between messages."""
+        ...
+
     def plan(self, loss_db: npt.ArrayLike, size_bytes: int, *, fading: str = "none") -> LinkPlan:
         """Work out one message of ``size_bytes`` up over each loss, by formula.
 

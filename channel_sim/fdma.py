@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from channel_sim.arq import Transfer
@@ -37,8 +38,9 @@ class Fdma(Calendar):
                 " give one up and one down"
             )
         super().__init__(tuple(up), radio=radio)
+        self._links: dict[Direction, dict[str, Link]] = {"up": dict(up), "down": dict(down)}
         self.links: Mapping[Direction, Mapping[str, Link]] = MappingProxyType(
-            {"up": MappingProxyType(dict(up)), "down": MappingProxyType(dict(down))}
+            {direction: MappingProxyType(links) for direction, links in self._links.items()}
         )
         self._queues: dict[tuple[str, Direction], deque[Message]] = {}
         self._transfers: dict[int, Transfer] = {}
@@ -100,6 +102,11 @@ class Fdma(Calendar):
         if queue:
             # Whoever withdraws may be about to withdraw the next one too.
             self._at(self.now_ns, self._begin, queue[0])
+
+    def _relink(self, device: str, loss_db: float) -> None:
+        for links in self._links.values():
+            # The loss is all of it: what the shadow took is in it.
+            links[device] = replace(links[device], path_loss_db=loss_db, shadowing_db=0.0)
 
     def _begin(self, message: Message) -> None:
         if not message.ended and message.start_ns is None:

@@ -27,7 +27,9 @@ class Outcomes:
     ``reason`` uint8, see :data:`CODES`; ``ready_ns``, ``start_ns``,
     ``finish_ns`` as in :class:`~channel_sim.medium.Delivery`; ``packets`` and
     ``attempts`` int32; ``air_ns`` on air over all attempts; ``tx_ns``,
-    ``rx_ns``, ``idle_ns`` of the device's radio by state.
+    ``rx_ns``, ``idle_ns`` of the device's radio by state; ``wakes`` (int32, None:
+    never) how often it was woken, each time with the tail that follows;
+    ``tails`` (likewise) how many tails followed without waking.
     Raises ValueError for columns of different length.
     """
 
@@ -41,9 +43,12 @@ class Outcomes:
     tx_ns: npt.NDArray[np.int64]
     rx_ns: npt.NDArray[np.int64]
     idle_ns: npt.NDArray[np.int64]
+    wakes: npt.NDArray[np.int32] | None = None
+    tails: npt.NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
-        lengths = {item.name: len(getattr(self, item.name)) for item in fields(self)}
+        columns = {item.name: getattr(self, item.name) for item in fields(self)}
+        lengths = {name: len(column) for name, column in columns.items() if column is not None}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"columns have lengths {lengths}; give one entry per message")
 
@@ -66,16 +71,26 @@ class Outcomes:
         return dict(zip(REASONS, found, strict=True))
 
     def energy_j(self, radio: RadioPower) -> npt.NDArray[np.float64]:
-        """Joules of each message in a radio's transmit, receive and idle state."""
-        return np.asarray(
-            (self.tx_ns * radio.tx_w + self.rx_ns * radio.rx_w + self.idle_ns * radio.idle_w)
-            / SECOND_NS
+        """Joules of each message: a radio's transmit, receive and idle state, wakes and tails."""
+        states_ns_w = (
+            self.tx_ns * radio.tx_w + self.rx_ns * radio.rx_w + self.idle_ns * radio.idle_w
         )
+        return np.asarray(states_ns_w / SECOND_NS + self.overhead_j(radio))
+
+    def overhead_j(self, radio: RadioPower) -> npt.NDArray[np.float64]:
+        """Joules of each message for wakes and tails alone."""
+        overhead_j = np.zeros(len(self))
+        if self.wakes is not None:
+            overhead_j += self.wakes * radio.overhead_j()
+        if self.tails is not None:
+            overhead_j += self.tails * radio.overhead_j(wakes=0)
+        return overhead_j
 
     def deliveries(self, device_ids: Sequence[str], radio: RadioPower) -> list[Delivery]:
         """Return the same as one object per message, for few messages."""
-        columns = {item.name: getattr(self, item.name).tolist() for item in fields(self)}
-        rows = zip(device_ids, *columns.values(), strict=True)
+        names = [item.name for item in fields(self) if item.name not in ("wakes", "tails")]
+        columns = [getattr(self, name).tolist() for name in names]
+        rows = zip(device_ids, self.overhead_j(radio).tolist(), *columns, strict=True)
         return [
             Delivery(
                 device=device,
@@ -91,10 +106,12 @@ class Outcomes:
                 tx_j=tx_ns / SECOND_NS * radio.tx_w,
                 rx_j=rx_ns / SECOND_NS * radio.rx_w,
                 idle_j=idle_ns / SECOND_NS * radio.idle_w,
+                overhead_j=overhead_j,
                 busy_s=(tx_ns + rx_ns + idle_ns) / SECOND_NS,
             )
             for (
                 device,
+                overhead_j,
                 reason,
                 ready_ns,
                 start_ns,

@@ -7,12 +7,13 @@ event and hands out ends of messages as SimPy events.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import simpy
 
 from channel_sim.calendar import Calendar, Ended
-from channel_sim.medium import Direction
+from channel_sim.medium import Delivery, Direction
 from channel_sim.units import SECOND_NS, to_ns
 
 
@@ -28,7 +29,7 @@ class MediumProcess:
     def __init__(self, env: simpy.Environment, calendar: Calendar) -> None:
         self.calendar = calendar
         self._env = env
-        self._waiting: dict[int, simpy.Event] = {}
+        self._waiting: dict[int, Callable[[Delivery], object]] = {}
         self._wake_ns: int | None = None
 
     def send(
@@ -44,16 +45,37 @@ class MediumProcess:
         ``deadline_s`` on the environment's clock. Raises ValueError as
         :meth:`~channel_sim.calendar.Calendar.submit` does.
         """
+        event = self._env.event()
+        self.carry(device, size_bytes, event.succeed, direction=direction, deadline_s=deadline_s)
+        return event
+
+    def carry(
+        self,
+        device: str,
+        size_bytes: int,
+        done: Callable[[Delivery], object],
+        *,
+        direction: Direction = "up",
+        deadline_s: float | None = None,
+    ) -> None:
+        """Send a message now as :meth:`send` does; ``done`` is called with its Delivery."""
+        now_ns = self._now_ns()
+        due_ns = self.calendar.next_ns()
+        if due_ns is not None and due_ns < now_ns:  # a rounding of the float clock ahead of us
+            self._hand_out(self.calendar.advance(now_ns - 1))
         ticket = self.calendar.submit(
             device,
             size_bytes,
-            self._now_ns(),
+            now_ns,
             direction=direction,
             deadline_ns=None if deadline_s is None else to_ns(deadline_s),
         )
-        event = self._waiting[ticket] = self._env.event()
+        self._waiting[ticket] = done
+        ended = self.calendar.admit(now_ns)
+        if ended:  # at once, but not before the sender has gone on
+            wake = self._env.timeout(0.0)
+            wake.callbacks.append(lambda _event: self._hand_out(ended))
         self._sleep()
-        return event
 
     def leave(self, device: str, *, reason: Literal["off", "battery"] = "off") -> None:
         """End all messages of a device now; their events are worth Deliveries with ``reason``."""
@@ -74,7 +96,7 @@ class MediumProcess:
 
     def _hand_out(self, ended: list[Ended]) -> None:
         for ticket, delivery in ended:
-            self._waiting.pop(ticket).succeed(delivery)
+            self._waiting.pop(ticket)(delivery)
 
     def _sleep(self) -> None:
         """Have the earliest event of the calendar wake us, once."""

@@ -16,7 +16,7 @@ NEAR_DB = 56.0
 """Loss at which devices of 16 dBm are heard at -40 dBm, as in the ns-3 runs."""
 
 SATURATED = {
-    # channel.md 3.2: UDP goodput in Mb/s, failure probability, by stations
+    # oracles.md 3.2: UDP goodput in Mb/s, failure probability, by stations
     "a": {1: (29.937, 0.0), 10: (27.538, 0.3666), 50: (22.045, 0.6111)},
     "b": {1: (6.255, 0.0), 10: (6.204, 0.2813), 50: (5.058, 0.5422)},
     "n": {1: (30.773, 0.0), 10: (28.793, 0.3812), 50: (22.770, 0.6288)},
@@ -28,7 +28,7 @@ STORED = {
     "eifs": {5: 29.286, 10: 27.376, 20: 25.333, 30: 24.094, 40: 23.155, 50: 22.416},
 }
 BURSTS = {
-    # channel.md 3.3: first, mean and last completion in s, mean of three seeds
+    # oracles.md 3.3: first, mean and last completion in s, mean of three seeds
     "a": {
         1: (None, None, 0.0136),
         5: (0.0472, 0.0599, 0.0700),
@@ -38,7 +38,7 @@ BURSTS = {
     "n": {1: (None, None, 0.0134), 10: (None, None, 0.1441), 50: (None, None, 0.838)},
 }
 DROPPED_AT_50 = 47.7
-NS3 = "ns-3.37, channel.md"
+NS3 = "ns-3.37, oracles.md"
 
 Claims = list[dict[str, Any]]
 
@@ -99,7 +99,7 @@ def _saturation(claims: Claims, seconds: float) -> dict[str, Any]:
             curve["formula"].append(formula_bps * UDP / 1e6)
             oracles = [(known, f"{NS3} 3.2")] if stations in known else []
             if standard == "a" and stations in DCF_NUMPY:
-                oracles.append((DCF_NUMPY, "ns-3 column of DCF-NumPy, channel.md 3.2"))
+                oracles.append((DCF_NUMPY, "ns-3 column of DCF-NumPy, oracles.md 3.2"))
             for oracle, source in oracles:
                 theirs, failure = oracle[stations]
                 where = f"11{standard}, {stations} saturated stations"
@@ -236,7 +236,7 @@ def _fhss(claims: Claims) -> None:
             oracle,
             tolerance=1e-4,
             unit="1",
-            source="Bianchi 2000, equations and parameters, channel.md 3.1",
+            source="Bianchi 2000, equations and parameters, oracles.md 3.1",
         )
 
 

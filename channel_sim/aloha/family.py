@@ -112,6 +112,11 @@ class Aloha:
         return load_radio(self.radio_name)
 
     @property
+    def rest_w(self) -> float:
+        """Power of a device's radio between messages: it sleeps."""
+        return self.radio.sleep_w
+
+    @property
     def noise_dbm(self) -> float:
         """Noise power of a receiver in dBm."""
         return noise_dbm(self.bandwidth_hz, self.noise_figure_db)

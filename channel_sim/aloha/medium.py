@@ -67,14 +67,8 @@ class AlohaMedium(Calendar):
     ) -> None:
         super().__init__(tuple(losses_db), radio=family.radio)
         self.family = family
-        self._links = {
-            name: (
-                number,
-                float(linear(family.tx_power_dbm - loss_db)),
-                float(linear(family.station_tx_power_dbm - loss_db)),
-            )
-            for number, (name, loss_db) in enumerate(losses_db.items())
-        }
+        self._numbers = {name: number for number, name in enumerate(losses_db)}
+        self._powers_mw = {name: self._power_mw(loss_db) for name, loss_db in losses_db.items()}
         self._sensitivity_mw = float(linear(family.sensitivity_dbm))
         capture_db = family.capture_db
         self._capture = np.inf if capture_db is None else float(linear(capture_db))
@@ -105,6 +99,15 @@ class AlohaMedium(Calendar):
                 self._on_air.remove(job)
         self._close(job)
 
+    def _relink(self, device: str, loss_db: float) -> None:
+        self._powers_mw[device] = self._power_mw(loss_db)
+
+    def _power_mw(self, loss_db: float) -> tuple[float, float]:
+        """Received power up and down."""
+        family = self.family
+        up_dbm, down_dbm = family.tx_power_dbm - loss_db, family.station_tx_power_dbm - loss_db
+        return float(linear(up_dbm)), float(linear(down_dbm))
+
     def _next(self, sender: Sender) -> None:
         if sender.queue:
             message = sender.queue.popleft()
@@ -129,9 +132,10 @@ class AlohaMedium(Calendar):
         if message.start_ns is None:
             message.start_ns = self.now_ns
         message.attempts += 1
-        link, up_mw, down_mw = self._links[message.device]
+        up_mw, down_mw = self._powers_mw[message.device]
         gain = 1.0
         if self._blocks is not None:
+            link = self._numbers[message.device]
             gain = self._blocks.gain(link, self.now_ns // self._blocks.coherence_ns)
         job.sent_ns, job.interference_mw = self.now_ns, 0.0
         job.power_mw = gain * (up_mw if message.direction == "up" else down_mw)

@@ -46,8 +46,6 @@ class Connection:
     def __init__(self, index: int, offset_ns: int, loss_db: float, family: Ble) -> None:
         self.index = index
         self.offset_ns = offset_ns
-        self.margin_up_db = float(family.margin_db(loss_db, up=True))
-        self.margin_down_db = float(family.margin_db(loss_db, up=False))
         self.block = -1
         self.up: deque[Transfer] = deque()
         self.down: deque[Transfer] = deque()
@@ -64,7 +62,9 @@ class Connection:
         self.data: Transfer | None = None
         self.state = "idle"
         self.since_ns = 0
-        self.set_gain(1.0)
+        self._family = family
+        self._gain_db = 0.0
+        self.set_loss(loss_db)
 
     def enter(
         self, owner: Transfer | None, state: str, now_ns: int, *, data: Transfer | None = None
@@ -80,6 +80,15 @@ class Connection:
 
     def set_gain(self, gain: float) -> None:
         """Take the fading of a new block."""
-        gain_db = 10 * math.log10(max(gain, 1e-30))
-        self.log_up = float(log_bit_success(self.margin_up_db + gain_db))
-        self.log_down = float(log_bit_success(self.margin_down_db + gain_db))
+        self._gain_db = 10 * math.log10(max(gain, 1e-30))
+        self._hear()
+
+    def set_loss(self, loss_db: float) -> None:
+        """Take the loss between device and central; the fading stays."""
+        self._margin_up_db = float(self._family.margin_db(loss_db, up=True))
+        self._margin_down_db = float(self._family.margin_db(loss_db, up=False))
+        self._hear()
+
+    def _hear(self) -> None:
+        self.log_up = float(log_bit_success(self._margin_up_db + self._gain_db))
+        self.log_down = float(log_bit_success(self._margin_down_db + self._gain_db))

@@ -77,6 +77,9 @@ class BleCalendar(Calendar):
         if not link.up and not link.down:
             link.stop()
 
+    def _relink(self, device: str, loss_db: float) -> None:
+        self._connections[device].set_loss(loss_db)
+
     def _next_event(self, link: Connection) -> None:
         """Put the next connection event, or the loss of the link if that comes first."""
         interval_ns = self._interval_ns

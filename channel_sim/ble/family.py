@@ -105,6 +105,11 @@ class Ble:
         return load_radio(self.radio_name, tx_power_dbm=self.tx_power_dbm)
 
     @property
+    def rest_w(self) -> float:
+        """Power of a device's radio between messages: it sleeps but for empty exchanges."""
+        return self.connection_w()
+
+    @property
     def air(self) -> Phy:
         """Timing and error law of the physical layer."""
         return PHYS[self.phy]

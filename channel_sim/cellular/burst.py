@@ -65,6 +65,8 @@ def burst(
     packets[heard] = sender.cut(heard, sizes_bytes[heard]).packets
     tx_ns = columns["air_ns"] + tries * to_ns(family.preamble_s)
     # Full duplex: what overlaps with its own frames takes no time of its own.
+    admitted = np.zeros(count, dtype=np.int32)
+    admitted[links] = 1
     rest_ns = np.maximum(finish_ns - ready_ns - tx_ns, 0)
     rx_ns = np.minimum(columns["rx_ns"], rest_ns)
     return Outcomes(
@@ -78,6 +80,8 @@ def burst(
         tx_ns=tx_ns,
         rx_ns=rx_ns,
         idle_ns=rest_ns - rx_ns,
+        wakes=np.zeros_like(admitted) if family.connected else admitted,
+        tails=admitted if family.connected else None,
     )
 
 

@@ -197,6 +197,11 @@ class Cellular:
         """Powers of a device's radio by state."""
         return load_radio(self.radio_name, up_bps=self.radio_up_bps, down_bps=self.radio_down_bps)
 
+    @property
+    def rest_w(self) -> float:
+        """Power of a device's radio between messages: it sleeps, paging included."""
+        return self.radio.sleep_w
+
     @cached_property
     def access(self) -> RandomAccess:
         """Rules of the random access."""

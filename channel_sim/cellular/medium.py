@@ -56,9 +56,10 @@ class _Device:
 
 @dataclass(slots=True, eq=False)
 class _Running:
-    """The message on a carrier, or (no job) in its last retransmissions."""
+    """The message on a carrier, or (no job) in its last retransmissions; ``mode`` it began with."""
 
     transfer: Transfers
+    mode: int
     job: Job[Message] | None
 
 
@@ -94,8 +95,6 @@ class CellularMedium(Calendar):
             )
             for direction, sender in self._senders.items()
         }
-        up = self._senders["up"]
-        self._signalling_ns = up.signalling_ns[up.chosen]
         self._setup_ns = to_ns(family.setup_s)
         self._grant_ns = to_ns(family.grant_s)
         self._inactivity_ns = to_ns(family.inactivity_s)
@@ -125,8 +124,7 @@ class CellularMedium(Calendar):
     def _arrive(self, message: Message) -> None:
         device = self._devices[message.device]
         sender = self._senders[message.direction]
-        # Whoever is paged must be heard when it answers.
-        if not (sender.heard[device.link] and self._senders["up"].heard[device.link]):
+        if not self._reached(device, message.direction):
             self._end(message, "below_sensitivity")
             return
         message.packets = int(
@@ -160,11 +158,32 @@ class CellularMedium(Calendar):
             if running.job is not None:
                 done = self._carriers[message.direction].remove(self.now_ns, running.job)
                 self._predict(message.direction)
-            self._charge(message, running.transfer, done)
+            self._charge(message, running, done)
         self._settle(device, message)
         if queue:
             # Whoever withdraws may be about to withdraw the next one too.
             self._at(self.now_ns, self._begin, queue[0], priority=LAST)
+
+    def _relink(self, device: str, loss_db: float) -> None:
+        moved = self._devices[device]
+        for sender in self._senders.values():
+            sender.set_loss(moved.link, loss_db)
+        if moved.busy:
+            self._at(self.now_ns, self._drop, moved)
+
+    def _reached(self, device: _Device, direction: Direction) -> bool:
+        # Whoever is paged must be heard when it answers.
+        heard = self._senders[direction].heard[device.link]
+        return bool(heard and self._senders["up"].heard[device.link])
+
+    def _drop(self, device: _Device) -> None:
+        """Give up what waits for a carrier that no longer reaches its device."""
+        for direction, queue in device.queues.items():
+            if not self._reached(device, direction):
+                for message in [item for item in queue if item.ticket not in self._running]:
+                    queue.remove(message)
+                    self._settle(device, message)
+                    self._end(message, "below_sensitivity")
 
     # A device gets in.
 
@@ -213,7 +232,9 @@ class CellularMedium(Calendar):
             if single:
                 device.state = "setup"
                 device.wakes += 1
-                setup_ns = self._setup_ns + int(self._signalling_ns[device.link])
+                up = self._senders["up"]
+                signalling_ns = int(up.signalling_ns[up.chosen[device.link]])
+                setup_ns = self._setup_ns + signalling_ns
                 self._at(occasion_ns + setup_ns, self._connect, (device, device.life))
             elif device.tries < self._rules.attempts:
                 backoff_ns = int(self._rng.integers(0, self._rules.backoff_ns, endpoint=True))
@@ -267,10 +288,9 @@ class CellularMedium(Calendar):
         )
         message.start_ns = self.now_ns
         self._note("start", device.name)
-        job = self._carriers[direction].add(
-            self.now_ns, int(sender.chosen[device.link]), float(transfer.work_ns[0]), message
-        )
-        self._running[message.ticket] = _Running(transfer, job)
+        mode = int(sender.chosen[device.link])
+        job = self._carriers[direction].add(self.now_ns, mode, float(transfer.work_ns[0]), message)
+        self._running[message.ticket] = _Running(transfer, mode, job)
         self._predict(direction)
 
     def _predict(self, direction: Direction) -> None:
@@ -296,8 +316,9 @@ class CellularMedium(Calendar):
         if message.ended:
             return
         device = self._devices[message.device]
-        transfer = self._running.pop(message.ticket).transfer
-        self._charge(message, transfer, 1.0)
+        running = self._running.pop(message.ticket)
+        transfer = running.transfer
+        self._charge(message, running, 1.0)
         queue = device.queues[message.direction]
         queue.popleft()
         self._settle(device, message)
@@ -307,13 +328,12 @@ class CellularMedium(Calendar):
 
     # What it costs.
 
-    def _charge(self, message: Message, transfer: Transfers, done: float) -> None:
+    def _charge(self, message: Message, running: _Running, done: float) -> None:
         """Charge the part of a transfer that was done."""
-        sender = self._senders[message.direction]
-        mode = sender.chosen[self._devices[message.device].link]
+        sender, transfer = self._senders[message.direction], running.transfer
         message.attempts = max(1, round(int(transfer.attempts[0]) * done))
         message.air_ns = round(int(transfer.air_ns[0]) * done)
-        control_ns = message.attempts * int(sender.control_ns[mode])
+        control_ns = message.attempts * int(sender.control_ns[running.mode])
         if message.direction == "up":
             message.tx_ns, message.rx_ns = message.air_ns, control_ns
         else:

@@ -63,10 +63,8 @@ class Sender:
         self, family: Cellular, direction: Direction, losses_db: Floats, *, blocks: Blocks | None
     ) -> None:
         self.modes = modes = family.modes(direction)
-        self.chosen, rx_power_dbm = family.choose(losses_db, direction)
-        self.heard = self.chosen >= 0
         self.rules = family.harq
-        self.snr_db = modes.snr_db(self.chosen, rx_power_dbm)
+        self._family, self._direction = family, direction
         up = direction == "up"
         self.fraction = family.uplink_fraction if up else family.downlink_fraction
         self._blocks = blocks
@@ -84,7 +82,22 @@ class Sender:
         ).astype(np.int64)
         self.caps = (self.share * self.duty * self.fraction).tolist()
         self.values = [step.efficiency for step in steps]
-        self.errors = self._errors() if blocks is None else None
+        self.chosen, self.snr_db = self._meet(losses_db)
+        self.heard = self.chosen >= 0
+        self.errors = self._errors(self.chosen, self.snr_db) if blocks is None else None
+
+    def set_loss(self, link: int, loss_db: float) -> None:
+        """Choose the mode of one link anew."""
+        chosen, snr_db = self._meet(np.array([loss_db]))
+        self.chosen[link], self.snr_db[link] = chosen[0], snr_db[0]
+        self.heard[link] = chosen[0] >= 0
+        if self.errors is not None:
+            self.errors[:, link] = self._errors(chosen, snr_db)[:, 0]
+
+    def _meet(self, losses_db: Floats) -> tuple[Ints, Floats]:
+        """Places of modes, -1 out of reach, and SNRs."""
+        chosen, rx_power_dbm = self._family.choose(losses_db, self._direction)
+        return chosen, self.modes.snr_db(chosen, rx_power_dbm)
 
     def cut(self, links: Ints, sizes_bytes: Ints) -> Cut:
         """Cut messages into blocks; links must be in reach."""
@@ -128,13 +141,13 @@ class Sender:
             lost=sent.lost,
         )
 
-    def _errors(self) -> Floats:
-        """Error of attempt k + 1 of each link, shape (attempts, links)."""
-        errors = np.ones((self.rules.attempts, len(self.chosen)))
-        here = self.heard
+    def _errors(self, chosen: Ints, snr_db: Floats) -> Floats:
+        """Error of attempt k + 1 of links, shape (attempts, links)."""
+        errors = np.ones((self.rules.attempts, len(chosen)))
+        here = chosen >= 0
         for attempt in range(self.rules.attempts):
             gain_db = decibel(attempt + 1) if self.rules.combining == "chase" else 0.0
-            errors[attempt, here] = self.modes.error(self.chosen[here], self.snr_db[here] + gain_db)
+            errors[attempt, here] = self.modes.error(chosen[here], snr_db[here] + gain_db)
         return errors
 
     def _error(self, links: Ints, heard: Floats) -> Floats:

@@ -44,7 +44,8 @@ def _log_bit_success(sinr: float) -> float:
 class Frame:
     """A frame on air; nodes are numbers, devices from 0 on and the station last.
 
-    ``gain`` is the fading between its sender and its receiver, set when it starts.
+    ``mean_mw`` is its mean power at its receiver, ``gain`` the fading on the way,
+    both set when it starts: it keeps them.
     """
 
     sender: int
@@ -52,6 +53,7 @@ class Frame:
     start_ns: int
     end_ns: int
     acknowledges: bool = False
+    mean_mw: float = 0.0
     gain: float = 1.0
 
 
@@ -78,14 +80,12 @@ class Air:
     ) -> None:
         self.station = len(losses_db)
         self.noise_mw = float(linear(family.noise_dbm))
-        self._up_mw = [float(linear(family.tx_power_dbm - loss_db)) for loss_db in losses_db]
-        self._down_mw = [
-            float(linear(family.station_tx_power_dbm - loss_db)) for loss_db in losses_db
-        ]
+        self._up_dbm, self._down_dbm = family.tx_power_dbm, family.station_tx_power_dbm
         threshold = family.cca_threshold_dbm
-        threshold_mw = 0.0 if threshold is None else float(linear(threshold))
-        self._hears_devices = [power_mw >= threshold_mw for power_mw in self._up_mw]
-        self._hears_station = [power_mw >= threshold_mw for power_mw in self._down_mw]
+        self._threshold_mw = 0.0 if threshold is None else float(linear(threshold))
+        self._up_mw, self._down_mw = [0.0] * self.station, [0.0] * self.station
+        for device, loss_db in enumerate(losses_db):
+            self.set_loss(device, loss_db)
         self._blocks = blocks
         self._frames: list[Frame] = []
         self._receptions: list[Reception] = []
@@ -93,15 +93,18 @@ class Air:
         self._devices_until_ns = 0
         self._station_until_ns = 0
 
+    def set_loss(self, device: int, loss_db: float) -> None:
+        """Take the loss between a device and the station."""
+        self._up_mw[device] = float(linear(self._up_dbm - loss_db))
+        self._down_mw[device] = float(linear(self._down_dbm - loss_db))
+
     def power_mw(self, frame: Frame, receiver: int) -> float:
         """Return the received power in mW of a frame at a node."""
+        if receiver == frame.receiver:
+            return frame.mean_mw * frame.gain
         if frame.sender == self.station:
-            own = receiver == frame.receiver
-            gain = frame.gain if own else self._gain(receiver, frame.start_ns)
-            return self._down_mw[receiver] * gain
-        if receiver == self.station:
-            return self._up_mw[frame.sender] * frame.gain
-        return min(self._up_mw[frame.sender], self._up_mw[receiver])
+            return self._down_mw[receiver] * self._gain(receiver, frame.start_ns)
+        return min(frame.mean_mw, self._up_mw[receiver])
 
     def is_weak(self, frame: Frame) -> bool:
         """Whether its receiver could not even synchronise to it on an empty channel."""
@@ -111,14 +114,17 @@ class Air:
         """Whether a node that has listened from ``since_ns`` until now heard anybody."""
         if node == self.station:
             return self._devices_until_ns > since_ns
-        return (self._hears_devices[node] and self._devices_until_ns > since_ns) or (
-            self._hears_station[node] and self._station_until_ns > since_ns
+        threshold_mw = self._threshold_mw
+        return (self._up_mw[node] >= threshold_mw and self._devices_until_ns > since_ns) or (
+            self._down_mw[node] >= threshold_mw and self._station_until_ns > since_ns
         )
 
     def start(self, frame: Frame, *, deaf: bool) -> None:
         """Put a frame on air; a ``deaf`` receiver (sending or turning) misses it."""
         now_ns = frame.start_ns
-        device = frame.receiver if frame.sender == self.station else frame.sender
+        down = frame.sender == self.station
+        device = frame.receiver if down else frame.sender
+        frame.mean_mw = (self._down_mw if down else self._up_mw)[device]
         frame.gain = self._gain(device, now_ns)
         self._add_chunk(now_ns)
         for reception in list(self._receptions):
@@ -128,9 +134,9 @@ class Air:
         if frame.acknowledges or (not deaf and self._locks(frame, signal_mw)):
             self._receptions.append(Reception(frame, signal_mw, now_ns))
         self._frames.append(frame)
-        if frame.sender == self.station:
+        if down:
             self._station_until_ns = max(self._station_until_ns, frame.end_ns)
-        elif self._hears_devices[frame.sender]:
+        elif frame.mean_mw >= self._threshold_mw:
             self._devices_until_ns = max(self._devices_until_ns, frame.end_ns)
 
     def stop(self, frame: Frame, now_ns: int) -> float:
@@ -150,7 +156,7 @@ class Air:
         device_ends = [
             other.end_ns
             for other in self._frames
-            if other.sender != self.station and self._hears_devices[other.sender]
+            if other.sender != self.station and other.mean_mw >= self._threshold_mw
         ]
         self._station_until_ns = min(self._station_until_ns, max(station_ends, default=now_ns))
         self._devices_until_ns = min(self._devices_until_ns, max(device_ends, default=now_ns))

@@ -131,6 +131,9 @@ class Csma(Calendar):
         self._close(job)
         self._next(job.node)
 
+    def _relink(self, device: str, loss_db: float) -> None:
+        self._air.set_loss(self._nodes[device].number, loss_db)
+
     def _sender(self, message: Message) -> Node:
         return self._nodes[message.device] if message.direction == "up" else self._station
 

@@ -88,6 +88,11 @@ class Zigbee:
         return load_radio(self.radio_name)
 
     @property
+    def rest_w(self) -> float:
+        """Power of a device's radio between messages: it sleeps."""
+        return self.radio.sleep_w
+
+    @property
     def noise_dbm(self) -> float:
         """Noise power of both receivers in dBm."""
         return noise_dbm(BANDWIDTH_HZ, self.noise_figure_db)

@@ -57,7 +57,9 @@ class LorawanCell(Calendar):
         self._air = Air(family, rng, blocks)
         factors = family.assign_spreading_factors(list(losses_db.values())).tolist()
         self._devices = {
-            name: Device(name, link, loss_db, factors[link], [0] * len(timing.device_duties))
+            name: Device(
+                name, link, loss_db, factors[link], factors[link], [0] * len(timing.device_duties)
+            )
             for link, (name, loss_db) in enumerate(losses_db.items())
         }
         self._progress: dict[int, Progress] = {}
@@ -88,6 +90,7 @@ class LorawanCell(Calendar):
         """Announce a message; see :meth:`Calendar.submit`, and ValueError for one too large."""
         check_count("size_bytes", size_bytes)
         self._check_known(device)
+        self._adapt(self._devices[device])
         sizes = self._air.cut(size_bytes, self._devices[device].sf)
         ticket = super().submit(
             device, size_bytes, ready_ns, direction=direction, deadline_ns=deadline_ns
@@ -107,6 +110,19 @@ class LorawanCell(Calendar):
                 device.poll_ns = self.now_ns + to_ns(self.family.poll_s * self._rng.random())
             device.down.append(message)
         self._wake_at(device, self.now_ns)
+
+    def _relink(self, device: str, loss_db: float) -> None:
+        moved = self._devices[device]
+        moved.loss_db = loss_db
+        moved.next_sf = int(self.family.assign_spreading_factors(loss_db))
+        self._adapt(moved)
+
+    def _adapt(self, device: Device) -> None:
+        """Adaptive data rate: messages under way keep the factor that they were cut for."""
+        if device.next_sf != device.sf and not any(
+            message.device == device.name for message in self._messages.values()
+        ):
+            device.sf = device.next_sf
 
     def _wake_at(self, device: Device, time_ns: int) -> None:
         device.turn += 1

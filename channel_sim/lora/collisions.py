@@ -147,15 +147,24 @@ def find_demodulators(start_ns: Ints, end_ns: Ints, cell: Ints, *, demodulators:
         on_air = np.arange(len(start)) - np.searchsorted(ends, start, side="right")
         crowded = np.flatnonzero(on_air >= demodulators)
         kept = np.ones(len(start), dtype=np.bool_)
-        row, place = 0, 0
-        while place < len(crowded):
-            row = _sweep(start, end, kept, int(crowded[place]), demodulators)
-            place = int(np.searchsorted(crowded, row))
+        if len(crowded):
+            # Lists, because the sweep reads number by number.
+            _sweep_all(start.tolist(), end.tolist(), kept, crowded.tolist(), demodulators)
         free[rows] = kept
     return free
 
 
-def _sweep(start: Ints, end: Ints, kept: Bools, row: int, demodulators: int) -> int:
+def _sweep_all(
+    start: list[int], end: list[int], kept: Bools, crowded: list[int], demodulators: int
+) -> None:
+    """Clear ``kept`` where a frame is refused; ``crowded`` rows may be, others are not first."""
+    row, place = 0, 0
+    while place < len(crowded):
+        row = _sweep(start, end, kept, crowded[place], demodulators)
+        place = bisect_left(crowded, row, place)
+
+
+def _sweep(start: list[int], end: list[int], kept: Bools, row: int, demodulators: int) -> int:
     """Go on from ``row``, the first that finds all taken, until no refused frame is on air.
 
     Clears ``kept`` where a frame is refused; returns the row to go on from.
@@ -164,20 +173,20 @@ def _sweep(start: Ints, end: Ints, kept: Bools, row: int, demodulators: int) -> 
     back = row - 1
     while len(busy) < demodulators:
         if end[back] > start[row]:
-            heappush(busy, int(end[back]))
+            heappush(busy, end[back])
         back -= 1
-    refused_until = int(start[row]) + 1
+    refused_until = start[row] + 1
     while row < len(start) and start[row] < refused_until:
         while busy and busy[0] <= start[row]:
             heappop(busy)
         if len(busy) < demodulators:
-            heappush(busy, int(end[row]))
+            heappush(busy, end[row])
             row += 1
             continue
         # All that start before the first end are refused at one stroke.
         stop = bisect_left(start, busy[0], row)
         kept[row:stop] = False
-        refused_until = max(refused_until, int(end[row:stop].max()))
+        refused_until = max(refused_until, *end[row:stop])
         row = stop
     return row
 

@@ -39,14 +39,16 @@ class Progress:
 class Device:
     """One device; ``open_ns`` tells when each sub-band is its again.
 
-    ``busy`` from the start of a frame to the end of its windows; ``turn``
-    voids the wakes planned before.
+    ``sf`` of its frames, ``next_sf`` that of its next message; ``busy`` from the
+    start of a frame to the end of its windows; ``turn`` voids the wakes planned
+    before.
     """
 
     name: str
     link: int
     loss_db: float
     sf: int
+    next_sf: int
     open_ns: list[int]
     up: deque[Message] = field(default_factory=deque)
     down: deque[Message] = field(default_factory=deque)

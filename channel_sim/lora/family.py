@@ -132,6 +132,11 @@ class Lorawan:
         """Powers of a device's radio at its transmit power."""
         return load_radio(self.radio_name, tx_power_dbm=self.tx_power_dbm)
 
+    @property
+    def rest_w(self) -> float:
+        """Power of a device's radio between messages: it sleeps."""
+        return self.radio.sleep_w
+
     @cached_property
     def rule(self) -> InterferenceRule:
         """The interference rule by its name."""

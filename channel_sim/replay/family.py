@@ -65,6 +65,11 @@ class Replay:
         """Powers of a device's radio by state."""
         return load_radio(self.radio_name)
 
+    @property
+    def rest_w(self) -> float:
+        """Power of a device's radio between messages: it stays awake."""
+        return self.radio.idle_w
+
     @cached_property
     def recordings(self) -> tuple[tuple[Capacity, ...], tuple[Capacity, ...]]:
         """All recordings up and down, of equal number."""

@@ -76,6 +76,9 @@ class ReplayLink(Calendar):
         elif message in line.queue:
             line.queue.remove(message)
 
+    def _relink(self, device: str, loss_db: float) -> None:
+        """A recording holds its own losses."""
+
     def _carry(self, line: _Line, *, left: bool = False) -> None:
         """Begin with the next message if none is being carried.
 

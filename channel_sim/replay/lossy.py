@@ -119,6 +119,9 @@ class ReplayLossyLink(Calendar):
         elif message in line.queue:
             line.queue.remove(message)
 
+    def _relink(self, device: str, loss_db: float) -> None:
+        """A recording holds its own losses."""
+
     def _next(self, line: _Line) -> None:
         """Begin with the next message if none is being sent."""
         if line.sent is None and line.queue:

@@ -80,6 +80,11 @@ class ReplayLossy:
         """Powers of a device's radio by state."""
         return load_radio(self.radio_name)
 
+    @property
+    def rest_w(self) -> float:
+        """Power of a device's radio between messages: it sleeps, as in networks of sensors."""
+        return self.radio.sleep_w
+
     @cached_property
     def recordings(self) -> tuple[DeliveryTrace, ...]:
         """All recordings of the file."""

@@ -91,6 +91,11 @@ class Ofdma:
         return load_radio(self.radio_name, tx_power_dbm=self.tx_power_dbm)
 
     @property
+    def rest_w(self) -> float:
+        """Power of a device's radio between messages: it stays awake and listens."""
+        return self.radio.idle_w
+
+    @property
     def units(self) -> tuple[tuple[int, int], ...]:
         """Tones of a unit and how many there are, widest first."""
         return ru.UNITS[self.width_mhz]

@@ -23,15 +23,26 @@ class Lane:
     """One device and direction: what its link carries in each unit, and its queue."""
 
     def __init__(self, family: Ofdma, index: int, loss_db: float, direction: Direction) -> None:
-        self.index = index
-        snr_db = family.snr_db(loss_db, up=direction == "up")
+        self.index, self.direction = index, direction
+        self.served = -1
+        """Number of the last interval in which it was served."""
+        self.queue: deque[Transfer] = deque()
+        self.set_loss(family, loss_db)
+
+    def set_loss(self, family: Ofdma, loss_db: float) -> None:
+        """Choose the modes of a loss."""
+        snr_db = family.snr_db(loss_db, up=self.direction == "up")
         mcs, unit = family.modes(snr_db)
         self.mcs, self.unit = mcs.tolist(), unit.tolist()
         self.bits = family.bits(mcs, unit).tolist()
         self.snr_db = snr_db.tolist()
-        self.served = -1
-        """Number of the last interval in which it was served."""
-        self.queue: deque[Transfer] = deque()
+        for transfer in self.queue:
+            transfer.errors.clear()
+
+    @property
+    def reached(self) -> bool:
+        """True where at least the narrowest unit carries something."""
+        return bool(self.mcs[-1] >= 0)
 
 
 class Transfer:
@@ -40,14 +51,25 @@ class Transfer:
     __slots__ = ("errors", "lane", "message", "mpdu_bytes", "stages", "subframe")
 
     def __init__(self, message: Message, lane: Lane, family: Ofdma, preamble_ns: int) -> None:
-        narrowest = np.array(lane.bits[-1])
-        packet = int(family.packet_sizes(message.size_bytes, narrowest, preamble_ns))
-        message.packets = -(-message.size_bytes // packet)
         self.message, self.lane = message, lane
+        message.packets = self._cut(message.size_bytes, family, preamble_ns)
+
+    def _cut(self, size_bytes: int, family: Ofdma, preamble_ns: int) -> int:
+        """Cut bytes into MPDUs that fit into the narrowest unit; return how many they are."""
+        narrowest = np.array(self.lane.bits[-1])
+        packet = int(family.packet_sizes(size_bytes, narrowest, preamble_ns))
+        count = -(-size_bytes // packet)
         self.mpdu_bytes = packet + family.header_bytes
         self.subframe = ru.subframe_bytes(self.mpdu_bytes)
-        self.stages = [message.packets] + [0] * (family.max_attempts - 1)
+        self.stages = [count] + [0] * (family.max_attempts - 1)
         self.errors: dict[int, float] = {}
+        return count
+
+    def cut_again(self, family: Ofdma, preamble_ns: int) -> None:
+        """Cut what is left: the link has become too slow for its MPDUs."""
+        left = sum(self.stages)
+        left_bytes = left * (self.mpdu_bytes - family.header_bytes)
+        self.message.packets += self._cut(left_bytes, family, preamble_ns) - left
 
 
 @dataclass(slots=True)
@@ -60,8 +82,8 @@ class Interval:
     ack_ns: int
     direction: Direction
     place: int
-    grants: dict[int, tuple[Transfer, list[int]]] = field(default_factory=dict)
-    """By ticket: the message and its MPDUs on air by stage."""
+    grants: dict[int, tuple[Transfer, list[int], float]] = field(default_factory=dict)
+    """By ticket: the message, its MPDUs on air by stage, and their error rate."""
 
 
 class OfdmaCalendar(Calendar):
@@ -100,7 +122,7 @@ class OfdmaCalendar(Calendar):
 
     def _arrive(self, message: Message) -> None:
         lane = self._lanes[message.direction][message.device]
-        if lane.mcs[-1] < 0:
+        if not lane.reached:
             self._end(message, "below_sensitivity")
             return
         preamble_ns = self._longest_preamble_ns[message.direction]
@@ -119,6 +141,10 @@ class OfdmaCalendar(Calendar):
             if transfer.message is message:
                 self._forget(transfer)
 
+    def _relink(self, device: str, loss_db: float) -> None:
+        for lanes in self._lanes.values():
+            lanes[device].set_loss(self.family, loss_db)
+
     def _forget(self, transfer: Transfer) -> None:
         message, lane = transfer.message, transfer.lane
         lane.queue.remove(transfer)
@@ -127,6 +153,9 @@ class OfdmaCalendar(Calendar):
 
     def _grant(self, _: None) -> None:
         """Begin an interval, in the direction whose turn it is."""
+        for lanes in self._active.values():
+            for lane in [lane for lane in lanes.values() if not lane.reached]:
+                self._drop(lane)
         other: Direction = "down" if self._last == "up" else "up"
         direction = other if self._active[other] else self._last
         active = self._active[direction]
@@ -147,16 +176,25 @@ class OfdmaCalendar(Calendar):
         for lane in chosen:
             lane.served = self._intervals
             transfer, bits = lane.queue[0], lane.bits[place]
+            if ru.packets_in(most, transfer.subframe, bits) < 1:
+                transfer.cut_again(self.family, self._longest_preamble_ns[direction])
             fit = min(self.family.max_packets, ru.packets_in(most, transfer.subframe, bits))
             batch = _oldest(transfer.stages, fit)
             symbols = max(symbols, ru.symbols_of(sum(batch), transfer.subframe, bits))
-            grants[transfer.message.ticket] = (transfer, batch)
+            error = self._error(transfer, place)
+            grants[transfer.message.ticket] = (transfer, batch, error)
         send_ns = self.now_ns + (ru.trigger_ns(users) + self._sifs_ns if up else 0)
         end_ns = send_ns + preamble_ns + symbols * self.family.symbol_ns
         ack_ns = ru.multi_ack_ns(users) if up else self._answers_ns(place)
         self._interval = Interval(self.now_ns, send_ns, end_ns, ack_ns, direction, place, grants)
         self._note("trigger" if up else "grant", str(users))
         self._at(send_ns, self._send, self._interval)
+
+    def _drop(self, lane: Lane) -> None:
+        """No mode carries anything any more."""
+        for transfer in list(lane.queue):
+            self._forget(transfer)
+            self._end(transfer.message, "below_sensitivity")
 
     def _answers_ns(self, place: int) -> int:
         """BlockAcks of all granted devices at once, in the slowest mode of the unit."""
@@ -165,7 +203,7 @@ class OfdmaCalendar(Calendar):
         return int(ru.TB_PREAMBLE_NS + symbols * self.family.symbol_ns)
 
     def _send(self, interval: Interval) -> None:
-        for transfer, batch in interval.grants.values():
+        for transfer, batch, _ in interval.grants.values():
             message = transfer.message
             message.attempts += sum(batch)
             if message.start_ns is None:
@@ -176,7 +214,7 @@ class OfdmaCalendar(Calendar):
     def _received(self, interval: Interval) -> None:
         """The frame has ended: draw which MPDUs arrived."""
         self._interval = None
-        for transfer, batch in interval.grants.values():
+        for transfer, batch, error in interval.grants.values():
             message = transfer.message
             self._charge(message, interval, self.now_ns)
             message.idle_ns += self._sifs_ns
@@ -184,7 +222,6 @@ class OfdmaCalendar(Calendar):
                 message.rx_ns += interval.ack_ns
             else:
                 message.tx_ns += interval.ack_ns
-            error = self._error(transfer, interval)
             stages = transfer.stages
             lost = 0
             for stage in range(len(stages) - 1, -1, -1):
@@ -200,14 +237,14 @@ class OfdmaCalendar(Calendar):
         next_ns = self.now_ns + self._sifs_ns + interval.ack_ns + self._gap_ns
         self._at(next_ns, self._grant)
 
-    def _error(self, transfer: Transfer, interval: Interval) -> float:
-        """Error rate of an MPDU in the unit that was granted, in the present fading block."""
-        lane, place = transfer.lane, interval.place
+    def _error(self, transfer: Transfer, place: int) -> float:
+        """Error rate of an MPDU in the unit that is granted now, in the present fading block."""
+        lane = transfer.lane
         if self._blocks is None and place in transfer.errors:
             return transfer.errors[place]
         snr_db = lane.snr_db[lane.unit[place]]
         if self._blocks is not None:
-            block = interval.begin_ns // self._blocks.coherence_ns
+            block = self.now_ns // self._blocks.coherence_ns
             snr_db += float(decibel(self._blocks.gain(lane.index, block)))
         error = ru.packet_errors(
             np.array([lane.mcs[place]]),

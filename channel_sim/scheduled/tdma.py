@@ -114,6 +114,11 @@ class Tdma:
         """Powers of the device's radio at its transmit power."""
         return load_radio(self.radio_name, tx_power_dbm=self.tx_power_dbm)
 
+    @property
+    def rest_w(self) -> float:
+        """Power of a device's radio between messages: it stays awake."""
+        return self.radio.idle_w
+
     def air_ns(self, packet_bytes: int) -> int:
         """Time on air of a packet with ``packet_bytes`` of the message."""
         bits = 8 * (packet_bytes + self.header_bytes)

@@ -72,8 +72,7 @@ class TdmaCalendar(Calendar):
                 first = family.first_slot(index, direction)
                 slots_ns = [(first + k) * to_ns(family.slot_s) for k in range(count)]
                 self._lanes[device, direction] = Lane(index, direction, slots_ns)
-                snr_db = float(family.snr_db(loss_db, up=direction == "up"))
-                self._snr_db[device, direction] = snr_db
+            self._relink(device, loss_db)
 
     def _arrive(self, message: Message) -> None:
         lane = self._lanes[message.device, message.direction]
@@ -100,6 +99,10 @@ class TdmaCalendar(Calendar):
         if not lane.queue:
             lane.running = False
             lane.epoch += 1
+
+    def _relink(self, device: str, loss_db: float) -> None:
+        self._snr_db[device, "up"] = float(self.family.snr_db(loss_db, up=True))
+        self._snr_db[device, "down"] = float(self.family.snr_db(loss_db, up=False))
 
     def _next_slot(self, lane: Lane) -> None:
         """Put the next own slot that has not begun; a packet starts after its guard."""

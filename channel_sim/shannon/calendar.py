@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -18,24 +18,26 @@ class ShannonCalendar(Calendar):
     """First come, first served per device and direction; both directions at once.
 
     A message up charges the device's radio for sending, one down for
-    receiving. One that is cut is charged for the time that had passed.
+    receiving. One that is cut is charged for the time that had passed. ``law``
+    of a link by its number, loss, direction and message size.
     """
 
     def __init__(
         self,
-        devices: Sequence[str],
-        law: Callable[[str, str, int], Law],
+        losses_db: Mapping[str, float],
+        law: Callable[[int, float, Direction, int], Law],
         *,
         radio: RadioPower,
         rng: np.random.Generator,
         blocks: Blocks | None,
     ) -> None:
-        super().__init__(devices, radio=radio)
+        super().__init__(tuple(losses_db), radio=radio)
+        self._losses_db = dict(losses_db)
         self._law = law
-        self._laws: dict[tuple[str, str, int], Law] = {}
+        self._laws: dict[str, dict[tuple[Direction, int], Law]] = {name: {} for name in losses_db}
         self._rng = rng
         self._blocks = blocks
-        self._link = {device: link for link, device in enumerate(devices)}
+        self._link = {device: link for link, device in enumerate(losses_db)}
         self._queues: dict[tuple[str, Direction], deque[Message]] = {}
         self._sending: dict[int, tuple[int, bool, int]] = {}
 
@@ -55,11 +57,11 @@ class ShannonCalendar(Calendar):
             device, size_bytes, ready_ns, direction=direction, deadline_ns=deadline_ns
         )
 
-    def _law_of(self, device: str, direction: str, size_bytes: int) -> Law:
-        key = (device, direction, size_bytes)
-        if key not in self._laws:
-            self._laws[key] = self._law(*key)
-        return self._laws[key]
+    def _law_of(self, device: str, direction: Direction, size_bytes: int) -> Law:
+        laws, key = self._laws[device], (direction, size_bytes)
+        if key not in laws:
+            laws[key] = self._law(self._link[device], self._losses_db[device], *key)
+        return laws[key]
 
     def _arrive(self, message: Message) -> None:
         queue = self._queues.setdefault((message.device, message.direction), deque())
@@ -128,6 +130,10 @@ class ShannonCalendar(Calendar):
         if queue:
             # Whoever withdraws may be about to withdraw the next one too.
             self._at(self.now_ns, self._begin, queue[0])
+
+    def _relink(self, device: str, loss_db: float) -> None:
+        self._losses_db[device] = loss_db
+        self._laws[device].clear()
 
     def _begin(self, message: Message) -> None:
         if not message.ended and message.start_ns is None:

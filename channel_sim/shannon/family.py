@@ -18,6 +18,7 @@ from channel_sim.checks import (
 )
 from channel_sim.energy import RadioPower, load_radio
 from channel_sim.family import Blocks, LinkPlan
+from channel_sim.medium import Direction
 from channel_sim.outcomes import CODES, Outcomes
 from channel_sim.rate import TruncatedShannon
 from channel_sim.shannon.calendar import ShannonCalendar
@@ -106,6 +107,11 @@ class Shannon:
             return load_radio(self.radio_name, tx_power_dbm=self.tx_power_dbm)
         radiated_w = float(linear(self.tx_power_dbm)) / MW_PER_W
         return RadioPower(radiated_w, 0.0, 0.0, 0.0, "radiated power only, as in the papers")
+
+    @property
+    def rest_w(self) -> float:
+        """Power of a device's radio between messages: it stays awake."""
+        return self.radio.idle_w
 
     @property
     def _curve(self) -> TruncatedShannon:
@@ -217,18 +223,16 @@ class Shannon:
     ) -> ShannonCalendar:
         """Build the calendar of one cell; resource blocks in the order of ``losses_db``."""
         self._check_blocks(blocks)
-        laws = {}
-        for index, (device, loss_db) in enumerate(losses_db.items()):
-            check_finite("losses_db", loss_db)
-            block_w = self.interference_w[index % len(self.interference_w)]
-            laws[device, "up"] = (loss_db, block_w, True)
-            laws[device, "down"] = (loss_db, self.station_interference_w, False)
+        check_finite("losses_db", list(losses_db.values()))
 
-        def law(device: str, direction: str, size_bytes: int) -> Law:
-            loss_db, interference_w, up = laws[device, direction]
+        def law(index: int, loss_db: float, direction: Direction, size_bytes: int) -> Law:
+            up = direction == "up"
+            interference_w = self.station_interference_w
+            if up:
+                interference_w = self.interference_w[index % self._channels]
             return self.law(loss_db, size_bytes, interference_w=interference_w, up=up)
 
-        return ShannonCalendar(tuple(losses_db), law, radio=self.radio, rng=rng, blocks=blocks)
+        return ShannonCalendar(losses_db, law, radio=self.radio, rng=rng, blocks=blocks)
 
     def burst(
         self,

@@ -32,7 +32,7 @@ from channel_sim.energy import RadioPower
 from channel_sim.family import Blocks
 from channel_sim.wifi.awake import Awake
 from channel_sim.wifi.curves import LOW_DB
-from channel_sim.wifi.jobs import Aggregate, Single
+from channel_sim.wifi.jobs import Aggregate, Link, Single
 from channel_sim.wifi.listening import Listening
 from channel_sim.wifi.rules import Rules
 
@@ -94,8 +94,9 @@ class WifiCell(Calendar):
         self._rng = rng
         self._pool: list[float] = []
         self._listening = Listening(rules, blocks)
+        self._powers_dbm = (up_dbm, down_dbm)
         loss_db = np.array(list(losses_db.values()), dtype=np.float64)
-        up, down = (self._listening.links(power_dbm - loss_db) for power_dbm in (up_dbm, down_dbm))
+        up, down = (self._listening.links(power_dbm - loss_db) for power_dbm in self._powers_dbm)
         self._up = dict(zip(losses_db, up, strict=True))
         self._down = dict(zip(losses_db, down, strict=True))
         self._senders = {
@@ -148,7 +149,7 @@ class WifiCell(Calendar):
 
     def _arrive(self, message: Message) -> None:
         up = message.direction == "up"
-        link = (self._up if up else self._down)[message.device]
+        link = self._link(message)
         self._awake[message.device].take(message)
         job = self._listening.job(message, link)
         if not link.reached:
@@ -187,6 +188,14 @@ class WifiCell(Calendar):
             for frame in self._air
         )
         self._awake[message.device].rest(message, self._air_ns if going_on else self.now_ns)
+
+    def _relink(self, device: str, loss_db: float) -> None:
+        number = self._senders[device].number
+        for links, power_dbm in zip((self._up, self._down), self._powers_dbm, strict=True):
+            (links[device],) = self._listening.links(np.array([power_dbm - loss_db]), first=number)
+
+    def _link(self, message: Message) -> Link:
+        return (self._up if message.direction == "up" else self._down)[message.device]
 
     # Contention.
 
@@ -244,6 +253,9 @@ class WifiCell(Calendar):
         for sender in senders:
             sender.listed = False
             job = sender.jobs[0]
+            link = self._link(job.message)
+            if link is not job.link:
+                self._listening.relink(job, link)
             frame = _OnAir(sender, job, now_ns + job.compose())
             self._air.append(frame)
             end_ns = max(end_ns, frame.end_ns)

@@ -142,6 +142,11 @@ class Wifi:
         return load_radio(self.radio_name)
 
     @property
+    def rest_w(self) -> float:
+        """Power of a device's radio between messages: it stays awake and listens."""
+        return self.radio.idle_w
+
+    @property
     def _windows(self) -> tuple[int, int]:
         base = STANDARDS[self.standard]
         low = base.cw_min if self.cw_min is None else self.cw_min

@@ -87,7 +87,8 @@ class Aggregate:
     ``fresh`` full packets were never sent, ``tried[k]`` were sent k times;
     ``last`` counts for the last packet, -1 when it is through. A packet is
     retried before a fresh one is sent, so all that were tried are in each
-    aggregate. ``request``: the next frame is a BAR, of which ``requests`` in a
+    aggregate, except where the link has become so slow that the newest have to
+    wait. ``request``: the next frame is a BAR, of which ``requests`` in a
     row found no answer.
     """
 
@@ -107,6 +108,7 @@ class Aggregate:
     requests: int = 0
     _new: int = 0
     _with_last: bool = False
+    _held: list[int] | None = None
 
     @property
     def done(self) -> bool:
@@ -124,6 +126,9 @@ class Aggregate:
         old = sum(self.tried)
         self._with_last = self.last > 0
         room = exchange.frames - old - self._with_last
+        if room < 0:
+            old, room = old + room, 0
+            self._hold(old)
         self._new = min(self.fresh, room)
         self._with_last |= self.last == 0 and self._new == self.fresh and room > self._new
         full = old + self._new
@@ -166,11 +171,22 @@ class Aggregate:
         self.requests = 0
         return again
 
+    def _hold(self, room: int) -> None:
+        """Of those that were tried leave ``room`` in the aggregate, the oldest."""
+        every, self.tried = self.tried, [0] * self.limit
+        for tries in range(self.limit - 1, 0, -1):
+            self.tried[tries] = min(every[tries], room)
+            room -= self.tried[tries]
+        self._held = [number - own for number, own in zip(every, self.tried, strict=True)]
+
     def _age(self, failed: list[int], *, last_failed: bool) -> None:
         """What failed was sent once more; at the limit it is lost."""
         if failed[-1]:
             self.lost = True
         self.tried = [0, *failed[:-1]]
+        if self._held is not None:
+            self.tried = [own + held for own, held in zip(self.tried, self._held, strict=True)]
+            self._held = None
         if self._with_last:
             self.last = self.last + 1 if last_failed else -1
             if self.last >= self.limit:

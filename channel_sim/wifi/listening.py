@@ -29,8 +29,8 @@ class Listening:
             self._least_mw = float(linear(rules.detection_dbm))
         self.curves = Curves(rules.error_model)
 
-    def links(self, rx_power_dbm: npt.NDArray[np.float64]) -> list[Link]:
-        """Build the links of mean powers of shape (links,)."""
+    def links(self, rx_power_dbm: npt.NDArray[np.float64], *, first: int = 0) -> list[Link]:
+        """Build the links of mean powers of shape (links,), numbered from ``first`` on."""
         rules = self._rules
         columns = (
             rules.choose(rx_power_dbm).tolist(),
@@ -47,7 +47,9 @@ class Listening:
                 reached=reached,
                 row=self.curves.row(rules.modes[mode].name, rules.full_bytes),
             )
-            for number, (mode, snr_db, rx_mw, reached) in enumerate(zip(*columns, strict=True))
+            for number, (mode, snr_db, rx_mw, reached) in enumerate(
+                zip(*columns, strict=True), first
+            )
         ]
 
     def strongest(self, links: Sequence[Link], at_ns: int) -> tuple[int | None, float]:
@@ -58,7 +60,7 @@ class Listening:
         """
         rules = self._rules
         if len(links) == 1 and self._blocks is None:
-            return 0, links[0].snr_db  # a link within reach
+            return (0 if links[0].reached else None), links[0].snr_db
         powers_mw = [link.rx_mw * self.gain(link, at_ns) for link in links]
         place = max(range(len(links)), key=powers_mw.__getitem__)
         own_mw = powers_mw[place]
@@ -73,11 +75,18 @@ class Listening:
         rules = self._rules
         packets, last_bytes = (int(item) for item in rules.cut(message.size_bytes))
         message.packets = packets
-        row = self.curves.row(link.exchange.mode.name, last_bytes)
+        row = self._last_row(link, last_bytes)
         common = (message, link, row, last_bytes, rules.full_bytes, rules.retry_limit, rules.abort)
         if link.exchange.frames == 1:
             return Single(*common, left=packets)
         return Aggregate(*common, fresh=packets - 1, tried=[0] * rules.retry_limit)
+
+    def relink(self, job: Single | Aggregate, link: Link) -> None:
+        """Send what is left of a message over another link."""
+        job.link, job.row = link, self._last_row(link, job.last_bytes)
+
+    def _last_row(self, link: Link, last_bytes: int) -> int:
+        return self.curves.row(link.exchange.mode.name, last_bytes)
 
     def gain(self, link: Link, at_ns: int) -> float:
         """Power gain of the fading on a link."""

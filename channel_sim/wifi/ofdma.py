@@ -127,6 +127,8 @@ class OfdmaCell(Calendar):
         self._width_mhz = width_mhz
         self._listening = Listening(rules, blocks)
         self._up_dbm = up_dbm - np.array(list(losses_db.values()), dtype=np.float64)
+        self._powers_dbm = (up_dbm, down_dbm)
+        self._numbers = {name: number for number, name in enumerate(losses_db)}
         down = self._listening.links(down_dbm - up_dbm + self._up_dbm)
         self._down = dict(zip(losses_db, down, strict=True))
         self._reached = dict(zip(losses_db, rules.reached(self._up_dbm).tolist(), strict=True))
@@ -177,6 +179,16 @@ class OfdmaCell(Calendar):
             elif message.device in air.devices():
                 end_ns = air.start_ns  # its other message is charged when that ends
         self._awake[message.device].rest(message, end_ns)
+
+    def _relink(self, device: str, loss_db: float) -> None:
+        number, (up_dbm, down_dbm) = self._numbers[device], self._powers_dbm
+        self._up_dbm[number] = up_dbm - loss_db
+        here_dbm = self._up_dbm[number : number + 1]
+        self._reached[device] = bool(self._rules.reached(here_dbm)[0])
+        below_dbm = down_dbm - up_dbm + here_dbm
+        (self._down[device],) = self._listening.links(below_dbm, first=number)
+        for listening, links in self._units.values():
+            (links[device],) = listening.links(here_dbm, first=number)
 
     # One exchange after another.
 
@@ -238,7 +250,10 @@ class OfdmaCell(Calendar):
         return self._units[tones]
 
     def _download(self, job: Single | Aggregate) -> _Exchange:
-        exchange = job.link.exchange
+        link = self._down[job.message.device]
+        if link is not job.link:
+            self._listening.relink(job, link)
+        exchange = link.exchange
         data_ns = self.now_ns + job.compose()
         self._note("send", "station")
         bare = job.count == 1 and not job.request

@@ -23,7 +23,7 @@ from channel_sim.wifi.timing import (
 
 IDEAL_PER = 0.1
 """The fastest mode that loses at most this share of full frames is chosen, as by ns-3's
-ideal rate manager (that aims at a bit error rate) and in channel.md 2.6."""
+ideal rate manager (that aims at a bit error rate) and in oracles.md 2.6."""
 
 
 @dataclass(frozen=True, kw_only=True)

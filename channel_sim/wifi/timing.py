@@ -5,7 +5,7 @@ At 2.4 GHz an OFDM frame is followed by a SIFS of 10 us and 6 us of silence
 same, so one table serves both bands.
 
 Sources: IEEE 802.11-2016 clauses 15.4.4, 16.3.4, 17.4.4, 19.4.4 (as
-remembered); the rates of ns-3.37; channel.md 2.6.
+remembered); the rates of ns-3.37; oracles.md 2.6.
 """
 
 from __future__ import annotations

@@ -61,10 +61,10 @@ class Radio:
     def __init__(self, env: simpy.Environment, cells: Cells) -> None:
         self.rest_w = cells.rest_w
         """Power of a device's radio at rest; None where the medium has no radio."""
-        self._env, self._outages = env, cells.outages
-        self._tcp, self._broker = cells.tcp, cells.broker
+        self.tcp, self.broker = cells.tcp, cells.broker
+        self.env, self._outages = env, cells.outages
         processes = {id(medium): MediumProcess(env, medium) for medium in cells.media.values()}
-        self._media = {device: processes[id(medium)] for device, medium in cells.media.items()}
+        self.media = {device: processes[id(medium)] for device, medium in cells.media.items()}
         self._lives: dict[str, int] = {}
         self._cuts_s: dict[str, float] = {}
         if cells.movement is not None:
@@ -74,61 +74,102 @@ class Radio:
         self, direction: Direction, device: str, size_bytes: int, done: Callable[[Flight], None]
     ) -> None:
         """Carry one message of ``size_bytes`` on air from now on; ``done`` hears of its end."""
-        self._env.process(self._carry(direction, device, size_bytes, done))
+        _Trip(self, direction, device, size_bytes, done).begin()
 
     def leave(self, device: str, reason: Literal["off", "battery"] = "off") -> None:
         """End all messages of a device: it is down."""
-        self._lives[device] = self._lives.get(device, 0) + 1
-        self._media[device].leave(device, reason=reason)
+        self._lives[device] = self.life(device) + 1
+        self.media[device].leave(device, reason=reason)
+
+    def life(self, device: str) -> int:
+        """How often the device has been down."""
+        return self._lives.get(device, 0)
 
     def _move(self, movement: Movement, update_s: float) -> Generator[simpy.Event, Any, None]:
         while True:
-            yield self._env.timeout(update_s)
-            losses_db = movement.losses_db(self._env.now).tolist()
-            for (device, medium), loss_db in zip(self._media.items(), losses_db, strict=True):
+            yield self.env.timeout(update_s)
+            losses_db = movement.losses_db(self.env.now).tolist()
+            for (device, medium), loss_db in zip(self.media.items(), losses_db, strict=True):
                 medium.set_loss(device, loss_db)
 
-    def _carry(
-        self, direction: Direction, device: str, size_bytes: int, done: Callable[[Flight], None]
-    ) -> Generator[simpy.Event, Any, None]:
-        flight, life, silences = Flight(), self._lives.get(device, 0), 0
-        while flight.sent < MAX_RESTARTS:
-            up_s = self._first_up_s(device)
-            if up_s > self._env.now:
-                yield self._env.timeout(up_s - self._env.now)
-            if self._lives.get(device, 0) != life:
-                break
-            self._watch(device)
-            flight.sent += 1
-            flight.add(
-                (yield self._media[device].send(device, size_bytes, direction=direction)),
-                self.rest_w or 0.0,
-            )
-            if self._lives.get(device, 0) != life:
-                break
-            if self._tcp is not None and flight.reason in LOST_ON_AIR:
-                silences += 1
-                yield self._env.timeout(self._tcp.timeout_s(silences))
-            elif flight.reason != "off":
-                break
-        if direction == "up" and self._broker is not None and flight.arrives_s is not None:
-            flight.arrives_s = self._broker.enter(self._env.now, size_bytes)
-            if flight.arrives_s is not None:
-                yield self._env.timeout(flight.arrives_s - self._env.now)
-        done(flight)
-
-    def _first_up_s(self, device: str) -> float:
+    def first_up_s(self, device: str) -> float:
+        """When the device's link is up, from now on."""
         outage = self._outages.get(device)
-        return self._env.now if outage is None else outage.first_up_s(self._env.now)
+        return self.env.now if outage is None else outage.first_up_s(self.env.now)
 
-    def _watch(self, device: str) -> None:
+    def watch(self, device: str) -> None:
         """Have the end of this up period cut what is then on air, once per period."""
         outage = self._outages.get(device)
         if outage is None:
             return
-        cut_s = outage.next_change_s(self._env.now)
+        cut_s = outage.next_change_s(self.env.now)
         if math.isinf(cut_s) or self._cuts_s.get(device) == cut_s:
             return
         self._cuts_s[device] = cut_s
-        cut = self._env.timeout(cut_s - self._env.now)
-        cut.callbacks.append(lambda _event: self._media[device].leave(device))
+        cut = self.env.timeout(cut_s - self.env.now)
+        cut.callbacks.append(lambda _event: self.media[device].leave(device))
+
+
+class _Trip:
+    """One message from being sent to its end, over as many transfers as it takes."""
+
+    __slots__ = (
+        "_device",
+        "_direction",
+        "_done",
+        "_flight",
+        "_life",
+        "_radio",
+        "_silences",
+        "_size",
+    )
+
+    def __init__(
+        self,
+        radio: Radio,
+        direction: Direction,
+        device: str,
+        size_bytes: int,
+        done: Callable[[Flight], None],
+    ) -> None:
+        self._radio, self._direction, self._device = radio, direction, device
+        self._size, self._done = size_bytes, done
+        self._flight, self._life, self._silences = Flight(), radio.life(device), 0
+
+    def begin(self) -> None:
+        """Send it as soon as the link is up, unless the device is down or it was too often."""
+        radio, device, flight = self._radio, self._device, self._flight
+        if radio.life(device) != self._life or flight.sent == MAX_RESTARTS:
+            self._end()
+            return
+        up_s = radio.first_up_s(device)
+        if up_s > radio.env.now:
+            self._later(up_s - radio.env.now, self.begin)
+            return
+        radio.watch(device)
+        flight.sent += 1
+        radio.media[device].carry(device, self._size, self._ended, direction=self._direction)
+
+    def _ended(self, delivery: Delivery) -> None:
+        radio, flight = self._radio, self._flight
+        flight.add(delivery, radio.rest_w or 0.0)
+        if flight.reason == "off" and radio.life(self._device) == self._life:
+            self.begin()  # the link was cut, not the device
+        elif flight.reason in LOST_ON_AIR and radio.tcp is not None:
+            self._silences += 1
+            self._later(radio.tcp.timeout_s(self._silences), self.begin)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        radio, flight = self._radio, self._flight
+        if flight.arrives_s is not None and radio.broker is not None and self._direction == "up":
+            flight.arrives_s = radio.broker.enter(radio.env.now, self._size)
+            if flight.arrives_s is not None:
+                self._later(flight.arrives_s - radio.env.now, lambda: self._done(flight))
+                return
+        self._done(flight)
+
+    def _later(self, wait_s: float, what: Callable[[], None]) -> None:
+        wake = self._radio.env.timeout(wait_s)
+        wake.callbacks.append(lambda _event: what())

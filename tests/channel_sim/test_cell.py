@@ -108,6 +108,13 @@ def test_more_devices_get_narrower_sub_bands_unless_their_number_is_given() -> N
     assert bandwidths_hz == [20e6, 10e6, 1.25e6]
 
 
+def test_each_direction_has_its_own_bandwidth() -> None:
+    # FedScale has one bandwidth for both.
+    parameters = FdmaParameters(bandwidth_up_hz=8e6, bandwidth_down_hz=2e6)
+    links = build_fdma(parameters, {"a": 9.0, "b": 9.0}, streams=streams).links
+    assert (links["up"]["a"].bandwidth_hz, links["down"]["a"].bandwidth_hz) == (4e6, 1e6)
+
+
 def test_reference_loss_is_free_space_unless_given() -> None:
     assert FdmaParameters().path_loss_db(1.0) == pytest.approx(free_space_db(1.0, 2.4e9))
     assert FdmaParameters(reference_loss_db=46.6777).path_loss_db(10.0) == pytest.approx(76.6777)

@@ -118,9 +118,13 @@ def test_plan_is_the_mean_of_lonely_messages(name: str) -> None:
     )
     air = out.air_ns.reshape(4, -1).mean(axis=1) / SECOND
     assert air[reach] == pytest.approx(plan.air_s[reach], rel=0.02)
-    joules = out.energy_j(family.radio).reshape(4, -1).mean(axis=1)
+    overhead_j = out.overhead_j(family.radio)
+    joules = (out.energy_j(family.radio) - overhead_j).reshape(4, -1).mean(axis=1)
     planned = plan.energy_j - family.radio.overhead_j()
     assert joules[reach] == pytest.approx(planned[reach], rel=0.05)
+    # Promotion and tail once for each message, which dwarf the rest for a phone.
+    per_message_j = family.radio.wake_j + family.radio.tail_w * family.radio.tail_s
+    assert overhead_j == pytest.approx(np.where(np.repeat(reach, 500), per_message_j, 0.0))
     assert np.all(out.delivered.reshape(4, -1).any(axis=1) == reach)
     assert out.packets.reshape(4, -1)[reach, 0].tolist() == plan.packets[reach].tolist()
 
@@ -206,7 +210,7 @@ def test_burst_and_calendar_obey_one_law(name: str, *, fading: bool) -> None:
         cell = family.medium(dict(zip(names, losses, strict=True)), rng=rng, blocks=blocks)
         out = cell.offer(names, [size] * devices, [0.0] * devices)
         finish.append([item.finish_s for item in out])
-        joules.append([item.tx_j + item.rx_j + item.idle_j for item in out])
+        joules.append([item.energy_j for item in out])
         lost += sum(not item.delivered for item in out)
     count = devices * cells
     batch = family.burst(
@@ -225,6 +229,7 @@ def test_burst_and_calendar_obey_one_law(name: str, *, fading: bool) -> None:
     assert ks_2samp(theirs[:, 3], finish_s[:, 3]).pvalue > 0.01
     batch_j = batch.energy_j(family.radio).reshape(cells, devices).mean(axis=1)
     assert ks_2samp(np.array(joules).mean(axis=1), batch_j).pvalue > 0.01
+    assert batch_j.mean() == pytest.approx(np.mean(joules), rel=0.02)
     batch_lost = int((~batch.delivered).sum())
     assert abs(lost - batch_lost) <= 3 * math.sqrt(lost + batch_lost + 1)
 
@@ -244,6 +249,26 @@ def test_without_chance_both_engines_are_equal(scheduler: Any) -> None:
     assert [round(item.finish_s * SECOND) for item in out] == batch.finish_ns.tolist()
     assert [round(item.start_s * SECOND) for item in out] == batch.start_ns.tolist()
     assert [round(item.air_s * SECOND) for item in out] == batch.air_ns.tolist()
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_both_engines_charge_the_same_for_waking_and_tails(*, connected: bool) -> None:
+    # Nobody contends: each device is alone in its cell; the last is out of reach.
+    family = Cellular(connected=connected)
+    radio = family.radio
+    losses, sizes = np.array([70.0, 80.0, 90.0, 200.0]), np.array([40, 400, 40_000, 400])
+    ready = np.array([0, 10, 20, 30]) * MS
+    batch = family.burst(losses, sizes, ready, cells=np.arange(4), rng=np.random.default_rng(1))
+    # MobiSys 2012: 260.1 ms at 1210.7 mW to wake, then 11.6 s at 1060 mW.
+    each_j = 11.6 * 1.06 + (0.0 if connected else 0.3149)
+    assert batch.overhead_j(radio) == pytest.approx([each_j] * 3 + [0.0])
+    columns = batch.deliveries(["d000"] * 4, radio)
+    for row, item in enumerate(columns):
+        cell = _cell(family, [losses[row]])
+        (alone,) = cell.offer(["d000"], [int(sizes[row])], [ready[row] / SECOND])
+        assert item.overhead_j == pytest.approx(alone.overhead_j)
+        assert item.energy_j == pytest.approx(alone.energy_j, rel=1e-6)
+        assert item.energy_j == pytest.approx(batch.energy_j(radio)[row])
 
 
 def test_a_static_deep_fade_loses_the_message_after_all_attempts() -> None:

@@ -240,6 +240,14 @@ DEFECTS = (
         caught_by="test_availability_laws.py::test_a_trace_is_that_of_a_scan_at_any_jump",
     ),
     Defect(
+        name="one-bandwidth-for-both-directions",
+        found_in="FedScale client_metadata.py",
+        file="cell.py",
+        ours='links("down", parameters.bandwidth_down_hz,',
+        theirs='links("down", parameters.bandwidth_up_hz,',
+        caught_by="test_cell.py::test_each_direction_has_its_own_bandwidth",
+    ),
+    Defect(
         name="terms-cut-to-whole-decibels",
         found_in="Mininet-WiFi mn_wifi/propagationModels.py",
         file="link.py",

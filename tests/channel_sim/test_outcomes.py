@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from channel_sim import ESP32, REASONS, Outcomes
+from channel_sim import ESP32, REASONS, Outcomes, RadioPower
 
 
 def outcomes(rows: int = 200, seed: int = 1) -> Outcomes:
@@ -39,6 +41,19 @@ def test_columns_and_objects_say_the_same() -> None:
     np.testing.assert_allclose(
         [row.busy_s for row in rows], (columns.tx_ns + columns.rx_ns + columns.idle_ns) / 1e9
     )
+
+
+def test_wakes_and_tails_are_overhead_in_columns_and_objects() -> None:
+    plain = outcomes(3)
+    radio = RadioPower(1.0, 0.5, 0.25, 0.0, wake_j=3.0, tail_w=2.0, tail_s=5.0)
+    wakes, tails = np.array([0, 1, 2], dtype=np.int32), np.array([1, 0, 1], dtype=np.int32)
+    woken = replace(plain, wakes=wakes, tails=tails)
+    overhead_j = [10.0, 13.0, 2 * 13.0 + 10.0]
+    np.testing.assert_allclose(woken.energy_j(radio) - plain.energy_j(radio), overhead_j)
+    assert [row.overhead_j for row in woken.deliveries(["a", "b", "c"], radio)] == overhead_j
+    assert [row.overhead_j for row in plain.deliveries(["a", "b", "c"], radio)] == [0.0] * 3
+    with pytest.raises(ValueError, match=r"'wakes': 2.*one entry per message"):
+        replace(plain, wakes=wakes[:2])
 
 
 def test_offered_is_delivered_plus_lost_by_reason() -> None:

@@ -40,7 +40,7 @@ def burst(
 
 
 NS3 = [
-    # standard, stations; first, mean and last completion in s, packets dropped: channel.md 3.3,
+    # standard, stations; first, mean and last completion in s, packets dropped: oracles.md 3.3,
     # means of three seeds; a, 100 stations: one seed
     ("a", 1, (None, None, 0.0136), 0.0),
     ("a", 5, (0.0472, 0.0599, 0.0700), 0.0),

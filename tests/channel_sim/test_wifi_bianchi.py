@@ -1,4 +1,4 @@
-"""Bianchi's model against the values of channel.md 3.1 and a Markov chain solved as a matrix."""
+"""Bianchi's model against the values of oracles.md 3.1 and a Markov chain solved as a matrix."""
 
 from __future__ import annotations
 

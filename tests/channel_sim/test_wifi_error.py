@@ -15,7 +15,7 @@ MODELS = ("ns3_table", "ns3_nist", "yans")
 PER_LONG = (0.9, 0.5, 0.1, 0.01, 0.001)
 PER_SHORT = (0.5, 0.1, 0.01)
 
-# channel.md 3.5, measured with ns-3.37: SNR in dB at PER_LONG of 1500 bytes, then
+# oracles.md 3.5, measured with ns-3.37: SNR in dB at PER_LONG of 1500 bytes, then
 # PER_SHORT of 32 bytes. ns-3 has no table for the first seven, nor have we.
 CLOSED = {
     "dsss1": (-4.45, -3.85, -3.00, -2.15, -1.45, -6.20, -4.90, -3.65),
@@ -66,7 +66,7 @@ def test_tabled_modes_are_where_ns3_has_them_under_all_their_names(mcs: int) -> 
 
 @pytest.mark.parametrize(
     ("snr_db", "per"),
-    # channel.md 3.5, "MCS7 points for a unit test", ns-3.37, 1500 bytes: none of
+    # oracles.md 3.5, "MCS7 points for a unit test", ns-3.37, 1500 bytes: none of
     # these is a point of our table.
     [
         (18.0, 0.98075),
@@ -84,7 +84,7 @@ def test_between_and_beyond_the_points_mcs7_is_within_a_tenth_of_a_db(
     assert lowest_snr_db("ht7", per, 1500) == pytest.approx(snr_db, abs=0.1)
 
 
-# channel.md 3.5, columns "NIST 1500 B 10 %" and "YANS 10 %", ns-3.37.
+# oracles.md 3.5, columns "NIST 1500 B 10 %" and "YANS 10 %", ns-3.37.
 NIST = (4.00, 7.00, 9.90, 13.55, 16.65, 21.40, 22.65, 23.80, 28.50, 29.75, 34.35, 35.60)
 YANS = (1.10, 4.10, 7.00, 10.50, 13.70, 18.15, 19.65, 21.40)
 
@@ -145,7 +145,7 @@ def test_first_term_of_the_bound_of_6_mbit() -> None:
 
 
 def test_rates_are_those_of_the_standard() -> None:
-    # channel.md 2.6, 20 MHz, one stream, 800 ns.
+    # oracles.md 2.6, 20 MHz, one stream, 800 ns.
     ht = (6.5, 13, 19.5, 26, 39, 52, 58.5, 65)
     he = (8.6, 17.2, 25.8, 34.4, 51.6, 68.8, 77.4, 86.0, 103.2, 114.7, 129.0, 143.4)
     assert [WIFI_MODES[f"ht{i}"].rate_bps / 1e6 for i in range(8)] == pytest.approx(ht)

@@ -90,7 +90,7 @@ def test_plan_over_distance() -> None:
 
 @pytest.mark.parametrize(
     ("snr_db", "index"),
-    # 10 % of 1500 B at 17.10 (MCS 5), 18.40 (MCS 6), 19.65 (MCS 7): channel.md 3.5
+    # 10 % of 1500 B at 17.10 (MCS 5), 18.40 (MCS 6), 19.65 (MCS 7): oracles.md 3.5
     [
         (5.0, 1),
         (12.0, 3),
@@ -112,7 +112,7 @@ def test_ideal_mode(snr_db: float, index: int) -> None:
 
 
 def test_noise_and_streams() -> None:
-    assert Wifi().noise_dbm == pytest.approx(-93.99, abs=0.005)  # channel.md 2.4
+    assert Wifi().noise_dbm == pytest.approx(-93.99, abs=0.005)  # oracles.md 2.4
     assert Wifi(width_mhz=40).noise_dbm == pytest.approx(-90.98, abs=0.005)
     one, two = (Wifi(streams=streams).plan(80.0, 1500) for streams in (1, 2))
     assert one.snr_db - two.snr_db == pytest.approx(3.0103)
@@ -156,6 +156,6 @@ def test_presets(name: str, standard: StandardName, fastest_mbps: float) -> None
     assert preset.family.standard == standard
     plan = preset.family.plan(50.0, 40_000)
     assert float(plan.rate_bps) / 1e6 == pytest.approx(fastest_mbps, abs=0.05)
-    # channel.md 0: 40 kB over Wi-Fi take about 10 ms, an 80 MHz channel far less
+    # oracles.md 0: 40 kB over Wi-Fi take about 10 ms, an 80 MHz channel far less
     assert 0.0005 < float(plan.latency_s) < 0.011
     assert preset.sources["retry_limit"].text

@@ -1,4 +1,4 @@
-"""Saturated cells against ns-3.37 (channel.md 3.2); short runs, long ones are in validation."""
+"""Saturated cells against ns-3.37 (oracles.md 3.2); short runs, long ones are in validation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UDP = 1472 / 1500
 """ns-3 counts UDP payload, we IP packets."""
 
 NS3 = [
-    # standard, stations, Mb/s of UDP, failure probability: channel.md 3.2
+    # standard, stations, Mb/s of UDP, failure probability: oracles.md 3.2
     ("a", 1, 29.937, 0.0),
     ("a", 10, 27.538, 0.3666),
     ("a", 50, 22.045, 0.6111),

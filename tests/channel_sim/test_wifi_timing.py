@@ -32,7 +32,7 @@ def modes(
 @pytest.mark.parametrize(
     ("standard", "index", "size_bytes", "micros"),
     [
-        # 20 + 4 ceil((22 + 8 L) / bits per symbol); channel.md 2.6
+        # 20 + 4 ceil((22 + 8 L) / bits per symbol); oracles.md 2.6
         ("a", 7, 1536, 248),
         ("a", 0, 1536, 20 + 4 * 513),
         ("g", 4, 14, 28),
@@ -78,7 +78,7 @@ def test_gaps(standard: StandardName, difs_us: int, eifs_us: int) -> None:
 
 
 def test_rates_are_those_of_ns3() -> None:
-    # channel.md 2.6, Mb/s, 20 MHz, one stream, 800 ns
+    # oracles.md 2.6, Mb/s, 20 MHz, one stream, 800 ns
     ht = (6.5, 13, 19.5, 26, 39, 52, 58.5, 65)
     he = (8.6, 17.2, 25.8, 34.4, 51.6, 68.8, 77.4, 86.0, 103.2, 114.7, 129.0, 143.4)
     assert [mode.rate_bps / 1e6 for mode in modes("n")] == pytest.approx(ht)
@@ -101,7 +101,7 @@ def test_many_durations_at_once_are_the_same() -> None:
 
 
 def test_aggregates() -> None:
-    # channel.md 2.6: 1500 B at MCS 7: 42 subframes, about 8.02 ms, within 65 535 bytes.
+    # oracles.md 2.6: 1500 B at MCS 7: 42 subframes, about 8.02 ms, within 65 535 bytes.
     mode = modes("n")[7]
     assert subframe_bytes(1538) == 1544
     frames = ampdu_frames(mode, 1538, limit_bytes=65_535, longest_ns=10_000_000)
