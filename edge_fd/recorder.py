@@ -7,6 +7,7 @@ fused, so that what arrives late (evaluations, receipts) still finds its place.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +49,7 @@ class _Row:
     down: Bytes = field(default_factory=Bytes)
     outcome: str = ""
     attempts: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
     notes: dict[str, float] = field(default_factory=dict)
 
 
@@ -91,6 +93,10 @@ class Recorder:
                 row.notes[key] = row.notes.get(key, 0.0) + value
             elif key in NOTED and fresh:
                 row.notes[key] = value
+
+    def lost(self, device: str, number: int, reason: str) -> None:
+        """The radio lost a message of a device for good."""
+        self._row(number, device).lost[reason] += 1
 
     def closed(self, close: Close, *, opened_s: float, now_s: float) -> None:
         """A round has ended; a failed one is written at once."""
@@ -169,6 +175,7 @@ class Recorder:
             up=row.up,
             down=row.down,
             attempts=row.attempts,
+            lost_messages=dict(sorted(row.lost.items())),
             private_samples=member.private_samples,
             **values,
         )

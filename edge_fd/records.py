@@ -97,6 +97,8 @@ class DeviceRecord:
     private_samples: int
     train_s: float | None = None
     predict_s: float | None = None
+    lost_messages: dict[str, int] = field(default_factory=dict)
+    """Messages, up and down, that the simulated radio lost for good, by its reason."""
 
 
 @dataclass(frozen=True)
@@ -126,3 +128,5 @@ class Summary:
     joules_per_device: float | None
     origins: dict[str, Origin] = field(default_factory=dict)
     """Keys: accuracy, payload, on_air, seconds, joules."""
+    lost_messages: dict[str, int] = field(default_factory=dict)
+    """Messages that the simulated radio lost for good, by its reason, over all devices."""

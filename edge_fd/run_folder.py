@@ -331,7 +331,11 @@ def _write_parquet(target: Path, kind: type[Record], lines: Path) -> None:
     records = _read_lines(lines, kind)
     for column in fields(kind):
         values = [getattr(record, column.name) for record in records]
-        if column.type == "Bytes":
+        if column.type == "dict[str, int]":
+            for key in sorted({key for value in values for key in value}):
+                counts = [value.get(key, 0) for value in values]
+                columns[f"{column.name}_{key}"] = pa.array(counts, pa.int64())
+        elif column.type == "Bytes":
             for part in fields(Bytes):
                 unit = "" if part.name == "paper_values" else "_bytes"
                 columns[f"{column.name}_{part.name}{unit}"] = pa.array(

@@ -129,7 +129,8 @@ def test_a_record_that_is_there_is_not_written_twice(tmp_path: Path) -> None:
 
 
 def test_parquet_holds_what_the_lines_hold(tmp_path: Path) -> None:
-    second = replace(DEVICE, device="b", loss=None, profile=None)
+    lost = {"off": 1, "retry_limit": 2}
+    second = replace(DEVICE, device="b", loss=None, profile=None, lost_messages=dict(lost))
     write(tmp_path, ROUND, DEVICE, second, summary=SUMMARY)
     for name in ("rounds", "devices"):
         lines = (tmp_path / f"{name}.jsonl").read_text().splitlines()
@@ -138,6 +139,9 @@ def test_parquet_holds_what_the_lines_hold(tmp_path: Path) -> None:
             for way in ("up", "down"):
                 for part, value in line.pop(way, {}).items():
                     line[f"{way}_{part}" + "_bytes" * (part != "paper_values")] = value
+            if name == "devices":
+                counts = line.pop("lost_messages")
+                line |= {f"lost_messages_{key}": counts.get(key, 0) for key in lost}
             expected.append(line)
         assert parquet.read_table(tmp_path / f"{name}.parquet").to_pylist() == expected
 

@@ -223,7 +223,8 @@ class Shannon:
     ) -> ShannonCalendar:
         """Build the calendar of one cell; resource blocks in the order of ``losses_db``."""
         self._check_blocks(blocks)
-        check_finite("losses_db", list(losses_db.values()))
+        for loss_db in losses_db.values():
+            check_finite("losses_db", loss_db)
 
         def law(index: int, loss_db: float, direction: Direction, size_bytes: int) -> Law:
             up = direction == "up"

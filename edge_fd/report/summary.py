@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -116,7 +117,15 @@ def summarise(
         seconds_per_round=mean(record.closed_s - record.opened_s for record in rounds) or 0.0,
         joules_per_device=known_joules,
         origins={**said, **(origins or {})},
+        lost_messages=_lost(devices),
     )
+
+
+def _lost(devices: Sequence[DeviceRecord]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for record in devices:
+        found.update(record.lost_messages)
+    return dict(sorted(found.items()))
 
 
 def _total(rows: Sequence[DeviceRecord]) -> DeviceTotal:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from edge_fd.report.groups import Group, group_runs, spread
@@ -139,7 +140,20 @@ def comparison_table(runs: Sequence[Run]) -> str:
         for line in lines
     ]
     ruler = "-" * max(len(line) for line in text)
-    return "\n".join([*text[:2], ruler, *text[2:], ruler, *NOTES])
+    return "\n".join([*text[:2], ruler, *text[2:], ruler, *NOTES, *_losses(rows)])
+
+
+def _losses(rows: Sequence[Row]) -> list[str]:
+    """What the simulated radio lost for good, a line for each group that lost anything."""
+    found = []
+    for row in rows:
+        reasons = sorted({key for s in row.group.summaries for key in s.lost_messages})
+        if not reasons:
+            continue
+        means = [fmean(s.lost_messages.get(key, 0) for s in row.group.summaries) for key in reasons]
+        told = ", ".join(f"{v:g} {k}" for k, v in zip(reasons, means, strict=True))
+        found.append(f"Messages lost on the radio per run, {row.group.label}: {told}.")
+    return found
 
 
 def _line(row: Row) -> list[str]:

@@ -65,6 +65,8 @@ class Radio:
         self.env, self._outages = env, cells.outages
         processes = {id(medium): MediumProcess(env, medium) for medium in cells.media.values()}
         self.media = {device: processes[id(medium)] for device, medium in cells.media.items()}
+        self.under_way = 0
+        """Messages that have not ended yet."""
         self._lives: dict[str, int] = {}
         self._cuts_s: dict[str, float] = {}
         if cells.movement is not None:
@@ -74,7 +76,13 @@ class Radio:
         self, direction: Direction, device: str, size_bytes: int, done: Callable[[Flight], None]
     ) -> None:
         """Carry one message of ``size_bytes`` on air from now on; ``done`` hears of its end."""
-        _Trip(self, direction, device, size_bytes, done).begin()
+
+        def ended(flight: Flight) -> None:
+            self.under_way -= 1
+            done(flight)
+
+        self.under_way += 1
+        _Trip(self, direction, device, size_bytes, ended).begin()
 
     def leave(self, device: str, reason: Literal["off", "battery"] = "off") -> None:
         """End all messages of a device: it is down."""

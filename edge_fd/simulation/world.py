@@ -121,7 +121,11 @@ class World:
                     " aggregator; give a shorter distance, more power or larger batteries"
                 )
             self.env.step()
+        # The last receipts: on a slow radio they take their time, but nobody waits for ever.
+        end_s = self.env.now + self._kit.plan.deadline_s
         self.env.run(until=self.env.now + KEEPALIVE_S)
+        while self._radio.under_way and self.env.now < end_s:
+            self.env.step()
         self.recorder.flush(before=self._kit.plan.rounds + 1)
 
     def _build_recorder(
@@ -225,7 +229,9 @@ class World:
             if self._radio.rest_w is not None:
                 joules["idle_j"] = flight.idle_j
             node.spend(message.round, **joules)
-            if flight.arrives_s is not None:
+            if flight.arrives_s is None:
+                self.recorder.lost(node.name, message.round, flight.reason)
+            else:
                 deliver()
 
         self._radio.send(direction, node.name, message.cost.on_air, done)
