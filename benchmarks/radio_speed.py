@@ -79,7 +79,9 @@ def burst_lora(devices: int, rule: str) -> dict[str, Any]:
     found: list[Any] = []
     seconds = cpu_s(
         lambda: found.append(
-            Lorawan(interference=rule, channels_hz=EIGHT_CHANNELS_HZ).burst(losses_db, sizes, ready_ns, cells=cells, rng=np.random.default_rng(3))
+            Lorawan(interference=rule, channels_hz=EIGHT_CHANNELS_HZ).burst(
+                losses_db, sizes, ready_ns, cells=cells, rng=np.random.default_rng(3)
+            )
         )
     )
     return {

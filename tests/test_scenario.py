@@ -68,7 +68,7 @@ def refusal(tmp_path: Path, text: str) -> str:
         # Keys that go together.
         ("[dropout]\nlink_up_s = 3\n" + GROUP, "dropout.link_up_s and dropout.link_down_s go tog"),
         ("[dropout]\ndevice_down_s = 3\n" + GROUP, "dropout.device_down_s go together; give both"),
-        ('[dropout]\ndevice_trace = "x"\ndevice_up_s = 1\ndevice_down_s = 1\n' + GROUP, "exclude each"),
+        ('dropout = {device_trace = "x", device_up_s = 1, device_down_s = 1}\n' + GROUP, "exclude"),
         ('[channel]\nmodel = "preset"\n' + GROUP, "'preset' and channel.preset = None do not fit"),
         ('[channel]\nmodel = "fdma"\npreset = "zigbee"\n' + GROUP, "leave out model, or leave out"),
         # Settings of methods.

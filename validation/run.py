@@ -3,9 +3,10 @@
     python -m validation.run [NAME ...] [--quick]
 
 Each module here compares one family with oracles that our code did not make
-and returns its claims; one whose data are absent is skipped, told. Added to them: command, commit, machine. A claim that
-does not hold is told and makes the exit status 1. ``--quick`` takes shorter
-runs, to see that all works, and writes nothing.
+and returns its claims; one whose data are absent is skipped, told. Added to
+them: command, commit, machine. A claim that does not hold is told and makes
+the exit status 1. ``--quick`` takes shorter runs, to see that all works, and
+writes nothing.
 """
 
 from __future__ import annotations
