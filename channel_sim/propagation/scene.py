@@ -233,6 +233,8 @@ class Propagation:
                 " distances_m; give one each"
             )
         open_m, hidden_m = self._model.reach_m(indoor=indoor)
+        if not spread_db.any():
+            return spread_db  # no shadows, so no distance over which they reach
         if self.shadowing_correlation_m is not None:
             open_m = hidden_m = self.shadowing_correlation_m
         if open_m is None or hidden_m is None:

@@ -110,3 +110,22 @@ def test_bad_overrides_are_refused_by_key_value_and_remedy(
 
 def test_the_folder_holds_presets_only() -> None:
     assert {path.suffix for path in Path(FOLDER).iterdir() if path.is_file()} <= {".json", ".py"}
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_devices_of_every_preset_can_move(name: str) -> None:
+    """The same drop at two places: the shadow of a step is nearly the same, of a walk is not."""
+    propagation = load_preset(name).propagation
+    angle = np.linspace(0, 2 * np.pi, 400)
+    there = 100.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+    def shadows_db(moved_m: float) -> Any:
+        places_m = there + [moved_m, 0.0]
+        distances_m = np.full(400, 100.0)
+        rng = np.random.default_rng(3)
+        return propagation.losses(distances_m, rng=rng, positions_m=places_m).shadowing_db
+
+    step_db = np.abs(shadows_db(0.01) - shadows_db(0.0))
+    walk_db = np.abs(shadows_db(500.0) - shadows_db(0.0))
+    if walk_db.any():
+        assert step_db.mean() < 0.1 * walk_db.mean()

@@ -320,7 +320,9 @@ def test_drops_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match=r"positions_m has 1 rows for 2 distances_m"):
         scene("umi").losses([30.0, 20.0], rng=rng(), positions_m=[[0.0, 1.0]])
     with pytest.raises(ValueError, match=r"'hata_open' has no correlation distance"):
-        scene("hata_open").losses([30.0], rng=rng(), positions_m=[[0.0, 1.0]])
+        scene("hata_open", shadowing_sigma_db=6.0).losses(
+            [30.0], rng=rng(), positions_m=[[0.0, 1.0]]
+        )
     with pytest.raises(ValueError, match=r"distance_m = .*-1.0"):
         scene("umi").losses([30.0, -1.0], rng=rng())
 
