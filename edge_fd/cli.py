@@ -203,7 +203,11 @@ def _channel(verbs: Verbs) -> None:
     )
     parser.add_argument("preset", nargs="?", help="name of a preset (without: list them all)")
     parser.add_argument("--distance", default="1:1000", help="metres, as 1:2000 or 1,10,100")
-    parser.add_argument("--payload", default="1kB", help="bytes offered to the radio, as 40kB")
+    parser.add_argument("--payload", default="1kB", help="bytes of a message, as 40kB")
+    parser.add_argument(
+        "--over", choices=("raw", "mqtt", "mqtts"), default="raw",
+        help="what the radio carries: the payload as it is, or in MQTT, (TLS 1.3,) TCP and IP",
+    )  # fmt: skip
     parser.add_argument("--devices", default="1:50", help="crowds, as 1:100 or 5,20")
     parser.add_argument(
         "--within", type=_metres, metavar="M",

@@ -86,6 +86,19 @@ def test_a_number_can_be_replaced_and_sources_are_printed(
     assert "given by the user" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("over", "extra_bytes"),
+    # One segment: IP and TCP 52 B; PUBLISH 1 + 1 + 2 + 32 + 2 B; a record of TLS 1.3 22 B.
+    [("raw", 0), ("mqtt", 52 + 38), ("mqtts", 52 + 38 + 22)],
+)
+def test_a_payload_can_be_wrapped_in_its_protocols(
+    over: str, extra_bytes: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["channel", "shannon", "--distance", "10", "--devices", "1", "--payload"]
+    plain = surveyed(capsys, *arguments, str(50 + extra_bytes))["link"]
+    assert surveyed(capsys, *arguments, "50", "--over", over)["link"] == plain
+
+
 @pytest.mark.parametrize(("suffix", "magic"), [("svg", b"<?xml"), ("png", b"\x89PNG")])
 def test_the_picture_is_written(
     suffix: str, magic: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -22,6 +22,7 @@ from channel_sim import (
     survey_crowd,
     survey_link,
 )
+from channel_sim.transport import Transport
 from edge_fd.errors import UsageError
 from edge_fd.report.channel_figure import check_kind, write_channel_figure
 from edge_fd.report.table import percent, three_digits
@@ -48,7 +49,7 @@ def channel(options: argparse.Namespace) -> int:
 
 
 def _survey(options: argparse.Namespace, preset: Preset) -> int:
-    size_bytes = parse_size(options.payload)
+    size_bytes = _on_air(options.over, parse_size(options.payload))
     low_m, high_m, rows_m = distances(options.distance)
     counts = whole_numbers("--devices", options.devices)
     if options.out is not None:
@@ -108,6 +109,13 @@ def _crowds(
                 break
             crowds.append(crowd)
     return crowds
+
+
+def _on_air(over: str, payload_bytes: int) -> int:
+    """What the radio is given of a payload; a topic of 32 B, QoS 1."""
+    if over == "raw":
+        return payload_bytes
+    return Transport(tls="1.3" if over == "mqtts" else None).forward_bytes(payload_bytes)
 
 
 def _overrides(items: list[str]) -> dict[str, Any]:

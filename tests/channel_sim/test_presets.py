@@ -120,7 +120,7 @@ def test_devices_of_every_preset_can_move(name: str) -> None:
     there = 100.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
     def shadows_db(moved_m: float) -> Any:
-        places_m = there + [moved_m, 0.0]
+        places_m = there + np.array([moved_m, 0.0])
         distances_m = np.full(400, 100.0)
         rng = np.random.default_rng(3)
         return propagation.losses(distances_m, rng=rng, positions_m=places_m).shadowing_db
