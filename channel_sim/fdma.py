@@ -6,20 +6,20 @@ starts when the one before is through, given up or cut off.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 from channel_sim.arq import Transfer
-from channel_sim.calendar import Calendar, Message
+from channel_sim.calendar import Message
 from channel_sim.energy import RadioPower
 from channel_sim.link import Link
-from channel_sim.medium import Direction, Reason
+from channel_sim.medium import Direction
+from channel_sim.queued import QueuedCalendar
 from channel_sim.units import SECOND_NS, to_ns
 
 
-class Fdma(Calendar):
+class Fdma(QueuedCalendar):
     """A medium with one :class:`Link` per device and direction.
 
     A message up charges the device's radio for sending, one down for
@@ -42,14 +42,7 @@ class Fdma(Calendar):
         self.links: Mapping[Direction, Mapping[str, Link]] = MappingProxyType(
             {direction: MappingProxyType(links) for direction, links in self._links.items()}
         )
-        self._queues: dict[tuple[str, Direction], deque[Message]] = {}
         self._transfers: dict[int, Transfer] = {}
-
-    def _arrive(self, message: Message) -> None:
-        queue = self._queues.setdefault((message.device, message.direction), deque())
-        queue.append(message)
-        if len(queue) == 1:
-            self._start(message)
 
     def _start(self, message: Message) -> None:
         link = self.links[message.direction][message.device]
@@ -79,35 +72,17 @@ class Fdma(Calendar):
         else:
             message.rx_ns = message.air_ns
 
-    def _next(self, message: Message, reason: Reason) -> None:
-        """End the message at the head of its queue and start the one behind it."""
-        queue = self._queues[message.device, message.direction]
-        queue.popleft()
-        self._end(message, reason)
-        if queue:
-            self._start(queue[0])
-
-    def _withdraw(self, message: Message) -> None:
-        queue = self._queues.get((message.device, message.direction))
-        if queue is None or message not in queue:  # it has not arrived yet
-            return
-        queue.remove(message)
+    def _cut(self, message: Message) -> None:
         transfer = self._transfers.pop(message.ticket, None)
-        if transfer is not None and message.start_ns is not None:
-            length_s = transfer.finish_s - message.start_ns / SECOND_NS
-            passed_s = (self.now_ns - message.start_ns) / SECOND_NS
-            share = min(passed_s / length_s, 1.0) if length_s > 0 else 1.0
-            self._charge(message, transfer.air_s * share)
-            message.attempts = max(1, round(transfer.attempts * share))
-        if queue:
-            # Whoever withdraws may be about to withdraw the next one too.
-            self._at(self.now_ns, self._begin, queue[0])
+        if transfer is None or message.start_ns is None:
+            return
+        length_s = transfer.finish_s - message.start_ns / SECOND_NS
+        passed_s = (self.now_ns - message.start_ns) / SECOND_NS
+        share = min(passed_s / length_s, 1.0) if length_s > 0 else 1.0
+        self._charge(message, transfer.air_s * share)
+        message.attempts = max(1, round(transfer.attempts * share))
 
     def _relink(self, device: str, loss_db: float) -> None:
         for links in self._links.values():
             # The loss is all of it: what the shadow took is in it.
             links[device] = replace(links[device], path_loss_db=loss_db, shadowing_db=0.0)
-
-    def _begin(self, message: Message) -> None:
-        if not message.ended and message.start_ns is None:
-            self._start(message)

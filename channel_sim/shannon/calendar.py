@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from channel_sim.calendar import Calendar, Message
+from channel_sim.calendar import Message
 from channel_sim.energy import RadioPower
 from channel_sim.family import Blocks
-from channel_sim.medium import Direction, Reason
+from channel_sim.medium import Direction
+from channel_sim.queued import QueuedCalendar
 from channel_sim.shannon.law import Law
 
 
-class ShannonCalendar(Calendar):
+class ShannonCalendar(QueuedCalendar):
     """First come, first served per device and direction; both directions at once.
 
     A message up charges the device's radio for sending, one down for
@@ -38,7 +38,6 @@ class ShannonCalendar(Calendar):
         self._rng = rng
         self._blocks = blocks
         self._link = {device: link for link, device in enumerate(losses_db)}
-        self._queues: dict[tuple[str, Direction], deque[Message]] = {}
         self._sending: dict[int, tuple[int, bool, int]] = {}
 
     def submit(
@@ -62,12 +61,6 @@ class ShannonCalendar(Calendar):
         if key not in laws:
             laws[key] = self._law(self._link[device], self._losses_db[device], *key)
         return laws[key]
-
-    def _arrive(self, message: Message) -> None:
-        queue = self._queues.setdefault((message.device, message.direction), deque())
-        queue.append(message)
-        if len(queue) == 1:
-            self._start(message)
 
     def _start(self, message: Message) -> None:
         law = self._law_of(message.device, message.direction, message.size_bytes)
@@ -110,31 +103,12 @@ class ShannonCalendar(Calendar):
         else:
             message.rx_ns = air_ns
 
-    def _next(self, message: Message, reason: Reason) -> None:
-        """End the message at the head of its queue and start the one behind it."""
-        queue = self._queues[message.device, message.direction]
-        queue.popleft()
-        self._end(message, reason)
-        if queue:
-            self._start(queue[0])
-
-    def _withdraw(self, message: Message) -> None:
-        queue = self._queues.get((message.device, message.direction))
-        if queue is None or message not in queue:  # it has not arrived yet
-            return
-        queue.remove(message)
+    def _cut(self, message: Message) -> None:
         sending = self._sending.pop(message.ticket, None)
         if sending is not None and message.start_ns is not None:
             passed_ns = self.now_ns - message.start_ns
             self._charge(message, passed_ns, -(-passed_ns // sending[2]))
-        if queue:
-            # Whoever withdraws may be about to withdraw the next one too.
-            self._at(self.now_ns, self._begin, queue[0])
 
     def _relink(self, device: str, loss_db: float) -> None:
         self._losses_db[device] = loss_db
         self._laws[device].clear()
-
-    def _begin(self, message: Message) -> None:
-        if not message.ended and message.start_ns is None:
-            self._start(message)
