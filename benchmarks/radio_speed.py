@@ -18,10 +18,12 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import simpy
+from matplotlib.figure import Figure
 
 from channel_sim import Fingerprint, MediumProcess, to_ns
 from channel_sim.lora import EIGHT_CHANNELS_HZ, Lorawan
@@ -241,12 +243,29 @@ def million() -> None:
     print(json.dumps(result))
 
 
+def draw(scaling: list[dict[str, Any]], path: Path) -> None:
+    """Cost against the number of devices; a straight line at slope 1 is proportional."""
+    devices = np.array([row["devices"] for row in scaling])
+    seconds = np.array([row["cpu_s"] for row in scaling])
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    axis = figure.subplots()
+    axis.loglog(devices, seconds, "o-", label="Wi-Fi, 5 frames each, 10 per cell")
+    last = seconds[-1] * devices * np.log(devices) / (devices[-1] * np.log(devices[-1]))
+    axis.loglog(devices, last, "k:", label="n log n")
+    axis.set(xlabel="devices", ylabel="CPU seconds of a round")
+    axis.grid(visible=True, which="both", alpha=0.3)
+    axis.legend(frameon=False)
+    figure.savefig(path)
+
+
 def main() -> None:
     burst_wifi(1000, 10, 5)  # imports and first calls are not counted
     burst_lora(1000, "capture_6db")
     done = subprocess.run(
         [sys.executable, __file__, "million"], check=True, capture_output=True, text=True
     )
+    scaling = [burst_wifi(10**k, 10, 5) for k in (2, 3, 4, 5, 6)]
+    draw(scaling, Path(__file__).parent / "results" / "radio_speed.svg")
     print(
         json.dumps(
             {
@@ -257,7 +276,7 @@ def main() -> None:
                 "process_per_device": process_per_device(10_000, 10),
                 "against_stations": against_stations(),
                 "events": events_per_second(),
-                "scaling": [burst_wifi(10**k, 10, 5) for k in (2, 3, 4, 5, 6)],
+                "scaling": scaling,
                 "bytes_per_device": round(memory_per_device(100_000)),
             }
         )
