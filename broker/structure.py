@@ -24,6 +24,7 @@ SIMPLE: Final = 7
 
 # RFC 8949 table 3: additional information 24 to 27 announces 1, 2, 4, 8 bytes.
 _HEAD_BYTES: Final = {24: 1, 25: 2, 26: 4, 27: 8}
+_LONG: Final = min(_HEAD_BYTES)
 _FALSE, _TRUE, _HALF, _SINGLE, _DOUBLE = 20, 21, 25, 26, 27
 
 
@@ -41,18 +42,23 @@ def check_structure(data: bytes, *, limits: Limits, tags: Container[int]) -> Non
 
 
 class _Walk:
+    """Offsets go in, offsets behind what was read come out.
+
+    Every message of a simulated run passes here, several times per device and
+    round: the short heads, nearly all there are, are read in place.
+    """
+
+    __slots__ = ("data", "depth", "items", "most", "size", "tags")
+
     def __init__(self, data: bytes, limits: Limits, tags: Container[int]) -> None:
         self.data = data
-        self.limits = limits
+        self.size = len(data)
+        self.most, self.depth = limits.items, limits.depth
         self.tags = tags
         self.items = 0
 
-    def head(self, at: int) -> tuple[int, int, int, int]:
-        """Return major type, additional information, argument, offset behind the head."""
-        self.need(at, 1)
-        major, info = divmod(self.data[at], 32)
-        if info < min(_HEAD_BYTES):
-            return major, info, info, at + 1
+    def long_head(self, at: int, major: int, info: int) -> tuple[int, int]:
+        """Return the argument of a head that has more than one byte, and the offset behind it."""
         if info not in _HEAD_BYTES:
             raise FrameError("syntax", f"indefinite length or reserved head at byte {at}")
         width = _HEAD_BYTES[info]
@@ -61,25 +67,38 @@ class _Walk:
         shorter = 24 if width == 1 else 1 << (4 * width)
         if major != SIMPLE and argument < shorter:
             raise FrameError("syntax", f"head at byte {at} is not in its shortest form")
-        return major, info, argument, at + 1 + width
+        return argument, at + 1 + width
 
     def need(self, at: int, count: int) -> None:
-        if count > len(self.data) - at:
+        if count > self.size - at:
             raise FrameError(
-                "truncated", f"{count} bytes declared at byte {at}, {len(self.data) - at} are there"
+                "truncated", f"{count} bytes declared at byte {at}, {self.size - at} are there"
             )
 
     def item(self, at: int, depth: int) -> int:
         """Walk one data item; return the offset behind it."""
         self.items += 1
-        if self.items > self.limits.items:
-            raise FrameError("size", f"more than {self.limits.items} data items; use arrays")
-        if depth > self.limits.depth:
-            raise FrameError("depth", f"nested deeper than {self.limits.depth} at byte {at}")
-        major, info, argument, end = self.head(at)
-        if major in (BYTES, TEXT):
-            end = self.string(end, argument, text=major == TEXT)
-        elif major == ARRAY:
+        if self.items > self.most:
+            raise FrameError("size", f"more than {self.most} data items; use arrays")
+        if depth > self.depth:
+            raise FrameError("depth", f"nested deeper than {self.depth} at byte {at}")
+        if at >= self.size:
+            self.need(at, 1)
+        major, info = self.data[at] >> 5, self.data[at] & 31
+        argument, end = (info, at + 1) if info < _LONG else self.long_head(at, major, info)
+        if major < BYTES:
+            return end
+        if major <= TEXT:
+            self.need(end, argument)
+            if major == TEXT:
+                self.check_text(end, argument)
+            return end + argument
+        return self.nested(at, end, depth, (major, info, argument))
+
+    def nested(self, at: int, end: int, depth: int, head: tuple[int, int, int]) -> int:
+        """Walk what holds other items, and refuse simple values that frames do not use."""
+        major, info, argument = head
+        if major == ARRAY:
             for _ in range(argument):
                 end = self.item(end, depth + 1)
         elif major == MAP:
@@ -88,7 +107,7 @@ class _Walk:
             if argument not in self.tags:
                 raise FrameError("tag", f"tag {argument} at byte {at} is not used in frames")
             end = self.item(end, depth + 1)
-        elif major == SIMPLE and info not in (_FALSE, _TRUE, _HALF, _SINGLE, _DOUBLE):
+        elif info not in (_FALSE, _TRUE, _HALF, _SINGLE, _DOUBLE):
             raise FrameError("type", f"simple value {argument} at byte {at} is not used")
         return end
 
@@ -96,7 +115,7 @@ class _Walk:
         previous = b""
         for _ in range(count):
             key_at = at
-            if self.head(at)[0] not in (UNSIGNED, TEXT):
+            if at < self.size and self.data[at] >> 5 not in (UNSIGNED, TEXT):
                 raise FrameError("key", f"the map key at byte {at} is neither text nor unsigned")
             at = self.item(at, depth + 1)
             key = self.data[key_at:at]
@@ -106,11 +125,8 @@ class _Walk:
             at = self.item(at, depth + 1)
         return at
 
-    def string(self, at: int, length: int, *, text: bool) -> int:
-        self.need(at, length)
-        if text:
-            try:
-                self.data[at : at + length].decode()
-            except UnicodeDecodeError as error:
-                raise FrameError("syntax", f"the text at byte {at} is not UTF-8") from error
-        return at + length
+    def check_text(self, at: int, length: int) -> None:
+        try:
+            self.data[at : at + length].decode()
+        except UnicodeDecodeError as error:
+            raise FrameError("syntax", f"the text at byte {at} is not UTF-8") from error

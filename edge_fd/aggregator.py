@@ -266,7 +266,9 @@ class Aggregator:
             elif isinstance(action, rounds.Fuse):
                 outs += self._fuse(action, now_s)
             else:
-                outs += [*self._knowledge_for(action.devices), self._state(online=True)]
+                outs += self._knowledge_for(action.devices)
+                if not action.devices:  # who comes later has the retained state already
+                    outs.append(self._state(online=True))
         return outs
 
     def _fuse(self, action: rounds.Fuse, now_s: float) -> list[Out]:

@@ -139,7 +139,11 @@ class Recorder:
 
     def _row(self, number: int, device: str) -> _Row:
         """Return the row of a round; what comes after it was written counts in the next one."""
-        return self._rows.setdefault((max(number, self._written + 1), device), _Row())
+        key = (max(number, self._written + 1), device)
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = _Row()
+        return row
 
     def _write_round(self, number: int, sha256: str | None, accuracy: float | None) -> None:
         if number not in self._closed:  # closed in an earlier life of the aggregator

@@ -183,6 +183,19 @@ def test_a_run_from_birth_to_end() -> None:
     assert not me.refusals
 
 
+def test_who_comes_after_the_end_is_answered_alone() -> None:
+    """The state is retained: to send it again would tell the whole fleet for each latecomer."""
+    me = opened(Tape())
+    for number in range(1, PLAN.rounds + 1):
+        for name in "abc":
+            send(me, name, upload(name, number))
+        fuse(me)
+    assert me.finished
+    outs = me.receive(topics.up(RUN, "a", "birth"), birth("a", session=2), 9.0)
+    assert [message.device for message in outs] == ["a"]
+    assert [message.frame.kind for message in outs] == ["label_table"]
+
+
 def test_a_failed_round_leaves_the_knowledge_as_it_was() -> None:
     me = opened(Tape(), plan=replace(PLAN, rounds=3))
     for name in "abc":

@@ -7,6 +7,7 @@ arrived, whether the window grows, and leaves the state for the next frame.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -48,7 +49,7 @@ class Settled(NamedTuple):
     answer_ns: Ints
 
 
-class Frames:
+class Frames(ABC):
     """State of all messages of a chunk; ``lost`` marks those with a packet lost for good."""
 
     def __init__(
@@ -77,13 +78,13 @@ class Frames:
         """True where a packet was lost for good."""
         return np.asarray(self.state["lost"], dtype=np.bool_)
 
+    @abstractmethod
     def compose(self, at: Ints) -> tuple[Ints, Ints]:
         """Return the duration of the next frames and the data packets in them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def settle(self, at: Ints, heard: Flags, sinr_db: Floats | None) -> Settled:
         """Frames were heard (at ``sinr_db``; None: each at its mean) or not."""
-        raise NotImplementedError
 
     def _per(self, kind: str, at: Ints, sinr_db: Floats | None) -> Floats:
         if sinr_db is None:
