@@ -116,6 +116,10 @@ def _run(verbs: Verbs) -> None:
     )
     parser.add_argument("scenario", type=Path, help="scenario file (TOML)")
     _common(parser)
+    parser.add_argument(
+        "--radio", metavar="PRESET",
+        help="another radio than the scenario's: a preset (edge-fd channel), ideal or fdma",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
     parser.add_argument(
         "--method", help="one or more methods, with commas between (default: the scenario's)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from edge_fd.cli import main
 from edge_fd.errors import UsageError
 from edge_fd.verbs.ranges import numbers, parse_size
+from edge_fd.verbs.terminal import scenario_of
 
 ZIGBEE = ["channel", "zigbee", "--distance", "1:40", "--payload", "100"]
 
@@ -177,3 +179,27 @@ def test_ranges(text: str, rows: list[float]) -> None:
 def test_an_empty_range_is_refused() -> None:
     with pytest.raises(UsageError, match="give positive numbers"):
         numbers("--distance", "")
+
+
+@pytest.mark.parametrize(
+    ("radio", "expected"),
+    [
+        (None, {"model": "fdma", "max_m": 60.0, "bandwidth_up_hz": 1e6}),
+        ("zigbee", {"model": "preset", "preset": "zigbee", "max_m": 60.0}),
+        ("ideal", {"model": "ideal", "max_m": 60.0}),
+        ("fdma", {"model": "fdma", "max_m": 60.0}),
+    ],
+)
+def test_a_run_can_be_given_another_radio_than_its_scenario_has(
+    radio: str | None, expected: dict[str, Any], tmp_path: Path
+) -> None:
+    """What is the old radio's own goes with it; places stay."""
+    path = tmp_path / "s.toml"
+    path.write_text(
+        '[channel]\nmodel = "fdma"\nmax_m = 60.0\nbandwidth_up_hz = 1e6\n'
+        '[[devices]]\ncount = 2\nstudent = "mlp"\n'
+    )
+    options = argparse.Namespace(scenario=path, radio=radio, set=[], devices=None)
+    channel = scenario_of(options).channel
+    given = {name: getattr(channel, name) for name in channel.model_fields_set}
+    assert given == expected

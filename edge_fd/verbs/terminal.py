@@ -15,11 +15,15 @@ from edge_fd.records import RoundRecord
 from edge_fd.scenario import Scenario, load_tree, parse_value
 
 console = Console(stderr=True)
+MODELS = ("ideal", "fdma")
+"""Radios of a scenario that are no preset."""
 
 
 def scenario_of(options: argparse.Namespace) -> Scenario:
     """Read the scenario of the command line, with ``--set`` and ``--devices`` applied."""
     tree = load_tree(options.scenario)
+    if getattr(options, "radio", None) is not None:
+        _put_radio(tree, options.radio)
     for item in options.set:
         key, sign, value = item.partition("=")
         if not sign:
@@ -57,6 +61,14 @@ def round_note(bar: Progress, task: Any) -> Callable[[RoundRecord], None]:
         bar.update(task, completed=record.round, note=note)
 
     return listen
+
+
+def _put_radio(tree: dict[str, Any], name: str) -> None:
+    """Put another radio in place of the scenario's; what is not the radio's own stays."""
+    kept = {"min_m", "max_m", "cell_devices", "tcp", "broker_s"}
+    old = tree.get("channel", {})
+    same = {key: value for key, value in old.items() if key in kept} if type(old) is dict else {}
+    tree["channel"] = {**same, ("model" if name in MODELS else "preset"): name}
 
 
 def _put(tree: dict[str, Any], path: list[str], value: Any, item: str) -> None:
