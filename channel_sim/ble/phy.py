@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from channel_sim.fragmentation import ATT_HEADER_BYTES, L2CAP_HEADER_BYTES
 from channel_sim.reception.ble_error import ble_ber
 from channel_sim.units import MICROSECOND_NS
 
@@ -19,8 +20,8 @@ IFS_NS = 150 * MICROSECOND_NS
 MAX_PAYLOAD = 251
 """Bytes of a link-layer data frame without its message integrity check."""
 MIC_BYTES = 4
-L2CAP_ATT_BYTES = 7
-"""L2CAP header 4, ATT opcode and handle 3, before the value of a notification."""
+L2CAP_ATT_BYTES = L2CAP_HEADER_BYTES + ATT_HEADER_BYTES
+"""Before the value of a notification."""
 ACCESS_BITS = 32
 REFERENCE_SNR_DB = float(10 * np.log10(2 * np.log(500)))
 """Where non-coherent FSK errs in one bit of 1000: 10.94 dB."""

@@ -20,7 +20,7 @@ from channel_sim.cellular.access import RandomAccess
 from channel_sim.cellular.burst import burst
 from channel_sim.cellular.harq import Combining, Harq
 from channel_sim.cellular.medium import CellularMedium
-from channel_sim.cellular.modes import THERMAL_DBM_HZ, Grid, Modes, modes_of
+from channel_sim.cellular.modes import Grid, Modes, modes_of
 from channel_sim.cellular.plan import plan
 from channel_sim.cellular.sharing import Scheduler
 from channel_sim.cellular.tbs import Standard
@@ -36,6 +36,7 @@ from channel_sim.energy import RadioPower, load_radio
 from channel_sim.family import Blocks, LinkPlan
 from channel_sim.medium import Direction
 from channel_sim.outcomes import Outcomes
+from channel_sim.rate import THERMAL_NOISE_DBM_HZ
 from channel_sim.units import to_ns
 
 WIDTHS_PRB = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 270)
@@ -294,7 +295,7 @@ class Cellular:
                 layers=1 if up else self.downlink_layers,
                 peak_bps=self.uplink_peak_bps if up else self.downlink_peak_bps,
                 header_bytes=self.header_bytes,
-                noise_dbm_hz=THERMAL_DBM_HZ + figure_db + self.noise_rise_db,
+                noise_dbm_hz=THERMAL_NOISE_DBM_HZ + figure_db + self.noise_rise_db,
                 margin_db=self.fade_margin_db,
                 target_snr_db=self.target_snr_db if up else None,
             )

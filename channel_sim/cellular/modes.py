@@ -22,7 +22,6 @@ from channel_sim.reception.bler import NR_BITS_PER_SYMBOL, NR_CODE_RATE_1024, TA
 from channel_sim.units import decibel
 
 MCS = np.arange(29)
-THERMAL_DBM_HZ = -174.0
 CODE_BLOCK_BITS = {"lte": 6144, "nr": 8448}
 """Longest code block: 3GPP TS 36.212 5.1.2 and TS 38.212 5.2.2 (base graph 1), as remembered."""
 

@@ -25,6 +25,7 @@ from channel_sim.checks import (
 from channel_sim.energy import RadioPower, load_radio
 from channel_sim.family import Blocks, LinkPlan
 from channel_sim.outcomes import Outcomes
+from channel_sim.rate import THERMAL_NOISE_DBM_HZ
 from channel_sim.reception.wifi_error import WifiModel, lowest_snr_db
 from channel_sim.scheduled import resource_units as ru
 from channel_sim.scheduled.ofdma_calendar import OfdmaCalendar
@@ -124,7 +125,8 @@ class Ofdma:
         """Mean SNR in each unit, shape of ``loss_db`` and a last axis over :attr:`units`."""
         tones = np.array([tones for tones, _ in self.units], dtype=np.float64)
         power_dbm = self.tx_power_dbm if up else self.station_tx_power_dbm
-        noise_dbm = -174 + decibel((tones if up else tones[:1]) * ru.TONE_HZ) + self.noise_figure_db
+        width_hz = (tones if up else tones[:1]) * ru.TONE_HZ
+        noise_dbm = THERMAL_NOISE_DBM_HZ + decibel(width_hz) + self.noise_figure_db
         losses_db = np.asarray(loss_db, dtype=np.float64)[..., np.newaxis]
         return np.broadcast_to(
             power_dbm - losses_db - noise_dbm, (*losses_db.shape[:-1], len(tones))

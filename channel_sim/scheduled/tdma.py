@@ -27,6 +27,7 @@ from channel_sim.energy import RadioPower, load_radio
 from channel_sim.family import Blocks, LinkPlan
 from channel_sim.medium import Direction
 from channel_sim.outcomes import Outcomes
+from channel_sim.rate import noise_dbm
 from channel_sim.reception.oqpsk import oqpsk_ber
 from channel_sim.scheduled.cells import attempts_if_right
 from channel_sim.scheduled.tdma_calendar import TdmaCalendar
@@ -146,9 +147,9 @@ class Tdma:
 
     def snr_db(self, loss_db: npt.ArrayLike, *, up: bool = True) -> Floats:
         """Mean SNR in the bandwidth over losses in dB."""
-        noise_dbm = -174 + float(decibel(self.bandwidth_hz)) + self.noise_figure_db
+        noise_in_dbm = noise_dbm(self.bandwidth_hz, self.noise_figure_db)
         power_dbm = self.tx_power_dbm if up else self.station_tx_power_dbm
-        return np.asarray(power_dbm - np.asarray(loss_db, dtype=np.float64) - noise_dbm)
+        return np.asarray(power_dbm - np.asarray(loss_db, dtype=np.float64) - noise_in_dbm)
 
     def error(self, snr_db: npt.ArrayLike, packet_bytes: npt.ArrayLike) -> Floats:
         """Probability that a packet with ``packet_bytes`` of a message fails; arrays broadcast."""

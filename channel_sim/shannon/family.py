@@ -20,7 +20,7 @@ from channel_sim.energy import RadioPower, load_radio
 from channel_sim.family import Blocks, LinkPlan
 from channel_sim.medium import Direction
 from channel_sim.outcomes import CODES, Outcomes
-from channel_sim.rate import TruncatedShannon
+from channel_sim.rate import THERMAL_NOISE_DBM_HZ, TruncatedShannon
 from channel_sim.shannon.calendar import ShannonCalendar
 from channel_sim.shannon.law import LONGEST_S, Floats, Ints, Law
 from channel_sim.units import SECOND_NS, decibel, linear, to_ns
@@ -60,7 +60,7 @@ class Shannon:
     station_bandwidth_hz: float = 1e6
     tx_power_dbm: float = 23.0
     station_tx_power_dbm: float = 30.0
-    noise_dbm_hz: float = -174.0
+    noise_dbm_hz: float = THERMAL_NOISE_DBM_HZ
     interference_w: tuple[float, ...] = (0.0,)
     station_interference_w: float = 0.0
     shannon_alpha: float = 1.0

@@ -16,8 +16,6 @@ Tls: TypeAlias = Literal["1.2", "1.3"]
 IPV4_BYTES = 20
 TCP_BYTES = 20 + 12
 """Header and the timestamp option with its padding."""
-SYN_BYTES = 60
-"""SYN or SYN-ACK with IP: 20 + 20 + 20 of options (MSS, SACK, timestamps, window scale)."""
 TLS_RECORD_BYTES: dict[Tls, int] = {"1.3": 22, "1.2": 29}
 """1.3: header 5, content type 1, tag 16. 1.2 with AES-GCM: header 5, nonce 8, tag 16."""
 TLS_RECORD_MAX_BYTES = 16_384

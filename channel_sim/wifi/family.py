@@ -19,8 +19,8 @@ from channel_sim.checks import (
 from channel_sim.energy import RadioPower, load_radio
 from channel_sim.family import Blocks, LinkPlan
 from channel_sim.outcomes import Outcomes
+from channel_sim.rate import noise_dbm
 from channel_sim.reception.wifi_error import WifiModel
-from channel_sim.units import decibel
 from channel_sim.wifi.batch import check_burst, run_burst
 from channel_sim.wifi.cell import WifiCell
 from channel_sim.wifi.ofdma import OfdmaCell, run_cells
@@ -37,7 +37,6 @@ from channel_sim.wifi.timing import (
     modes_of,
 )
 
-THERMAL_DBM_PER_HZ = -174.0
 MAX_MTU_BYTES = 2304 - LLC_BYTES
 """The largest MSDU, IEEE 802.11-2016 table 9-19 (as remembered), less LLC and SNAP."""
 
@@ -157,7 +156,7 @@ class Wifi:
         """Noise in the channel's width, dBm."""
         base = STANDARDS[self.standard]
         hertz = base.noise_hz * self.width_mhz / 20
-        return THERMAL_DBM_PER_HZ + float(decibel(hertz)) + self.noise_figure_db
+        return noise_dbm(hertz, self.noise_figure_db)
 
     def rules(self) -> Rules:
         """Derive the numbers that the engines go by."""

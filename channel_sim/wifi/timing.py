@@ -11,7 +11,7 @@ remembered); the rates of ns-3.37; oracles.md 2.6.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,6 @@ import numpy.typing as npt
 from channel_sim.checks import check_known
 
 StandardName: TypeAlias = Literal["b", "a", "g", "n", "ax"]
-STANDARD_NAMES: tuple[StandardName, ...] = get_args(StandardName)
 
 LLC_BYTES = 8
 """LLC and SNAP headers between IP and MAC."""
