@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 import cbor2
 import numpy as np
 import numpy.typing as npt
+from cbor2 import CBORTag
 
 from broker.errors import FrameError
 from broker.limits import Limits
@@ -44,11 +45,16 @@ ARRAY_TAGS: Final = frozenset(DTYPES) | {MULTI_DIMENSIONAL}
 ZSTD_LEVEL: Final = 3
 # 8 MB: level 3 never asks for more, a hostile stream could ask for gigabytes.
 _WINDOW_LOG_MAX: Final = 23
-_PLAIN_DIMS_MIN = 2
+_ROWS: Final = (list, tuple)
+"""What a CBOR array becomes; some releases of cbor2 make tuples of those within a tag."""
+_PLAIN_DIMS_MIN, _PLAIN_PARTS, _PACKED_PARTS = 2, 2, 3
 
 
-def pack_array(name: str, array: Array, *, compress: bool) -> Any:
-    """Return what stands for ``array`` in the frame; with ``compress`` the shorter form."""
+def pack_array(name: str, array: Array, *, compress: bool) -> tuple[Any, int]:
+    """Return what stands for ``array`` in the frame, and the bytes of its data as it travels.
+
+    With ``compress`` the shorter form.
+    """
     dtype = array.dtype.newbyteorder("<")
     if dtype not in _TAGS:
         known = ", ".join(sorted(str(d) for d in _TAGS))
@@ -58,12 +64,14 @@ def pack_array(name: str, array: Array, *, compress: bool) -> Any:
     tag, dims = _TAGS[dtype], list(array.shape)
     # ascontiguousarray first: tobytes alone converts strided arrays item by item.
     data = np.ascontiguousarray(array, dtype).tobytes()
-    typed = cbor2.CBORTag(tag, data)
-    plain = typed if array.ndim == 1 else cbor2.CBORTag(MULTI_DIMENSIONAL, [dims, typed])
-    if not compress:
-        return plain
-    packed = [dims, tag, zstd.compress(data, ZSTD_LEVEL)]
-    return min(plain, packed, key=lambda form: len(cbor2.dumps(form)))
+    typed = CBORTag(tag, data)
+    plain = typed if array.ndim == 1 else CBORTag(MULTI_DIMENSIONAL, [dims, typed])
+    if compress:
+        shorter = zstd.compress(data, ZSTD_LEVEL)
+        packed = [dims, tag, shorter]
+        if len(cbor2.dumps(packed)) < len(cbor2.dumps(plain)):
+            return packed, len(shorter)
+    return plain, len(data)
 
 
 def unpack_array(name: str, form: Any, *, limits: Limits, budget_bytes: int) -> Array:
@@ -101,16 +109,24 @@ def check_finite(name: str, array: Array) -> None:
 
 def _open(name: str, form: Any) -> tuple[Sequence[Any] | None, int, bytes, bool]:
     """Return dims (None: as many as there are), typed-array tag, data, compressed or not."""
-    match form:
-        case cbor2.CBORTag(tag=40, value=[[*dims], cbor2.CBORTag(tag=tag, value=bytes(data))]):
-            if len(dims) < _PLAIN_DIMS_MIN:
-                raise FrameError("shape", f"array {name!r}: one dimension takes no tag 40")
-            return dims, tag, data, False
-        case cbor2.CBORTag(tag=tag, value=bytes(data)):
-            return None, tag, data, False
-        case [[*dims], int(tag), bytes(data)]:
-            return dims, tag, data, True
-    raise FrameError("type", f"array {name!r} is neither a typed nor a compressed array")
+    dims, typed, packed = None, form, False
+    if type(form) is list and len(form) == _PACKED_PARTS:
+        dims, tag, data = form
+        packed = True
+    else:
+        if type(form) is CBORTag and form.tag == MULTI_DIMENSIONAL and _is_pair(form.value):
+            dims, typed = form.value
+        tag, data = (typed.tag, typed.value) if type(typed) is CBORTag else (None, None)
+    known = isinstance(tag, int) and type(data) is bytes
+    if not known or not (dims is None or isinstance(dims, _ROWS)):
+        raise FrameError("type", f"array {name!r} is neither a typed nor a compressed array")
+    if dims is not None and not packed and len(dims) < _PLAIN_DIMS_MIN:
+        raise FrameError("shape", f"array {name!r}: one dimension takes no tag 40")
+    return dims, tag, data, packed
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, _ROWS) and len(value) == _PLAIN_PARTS
 
 
 def _shape(name: str, dims: Sequence[Any] | None, count: int, limits: Limits) -> tuple[int, ...]:

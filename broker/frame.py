@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -46,6 +46,7 @@ KINDS: Final = {
     for code, name in enumerate((
         "announce", "knowledge", "label_table", "logits", "probs", "weights", "done",
         "birth", "death", "receipt", "state", "metrics", "refused", "finish",
+        "prototypes", "symbols",
     ))
 }  # fmt: skip
 _KIND_NAMES: Final = {code: name for name, code in KINDS.items()}
@@ -55,6 +56,8 @@ _TYPES: Final = (int, int, str, int, str, str, dict, dict, bytes)
 _REQUIRED: Final = (_VERSION, _KIND, _CRC)
 _CRC_BYTES: Final = 4
 _ROUND_MAX: Final = 2**32 - 1
+_INTEGERS: Final = 2**64  # RFC 8949, clause 3.1: from -2^64 to 2^64 - 1
+_META_DEPTH: Final = 3  # the frame is the first level, its meta the second
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,21 +100,19 @@ def encode_sized(frame: Frame, *, compress: bool = False) -> tuple[bytes, FrameS
     if frame.kind not in KINDS:
         raise FrameError("kind", f"unknown kind {frame.kind!r}; known: {', '.join(KINDS)}")
     _check(frame, LIMITS)
-    forms = {k: pack_array(k, a, compress=compress) for k, a in frame.arrays.items()}
-    optional = {
-        _RUN: frame.run,
-        _ROUND: frame.round,
-        _DEVICE: frame.device,
-        _METHOD: frame.method,
-        _ARRAYS: forms,
-        _META: dict(frame.meta),
-    }
-    body = {_VERSION: FORMAT_VERSION, _KIND: KINDS[frame.kind]}
-    body |= {key: value for key, value in optional.items() if value}  # type: ignore[misc]
-    data: bytes = cbor2.dumps(body | {_CRC: bytes(_CRC_BYTES)}, canonical=True)
+    forms, payload = {}, 0
+    for name, array in frame.arrays.items():
+        forms[name], coded = pack_array(name, array, compress=compress)
+        payload += coded
+    body: dict[int, Any] = {_VERSION: FORMAT_VERSION, _KIND: KINDS[frame.kind]}
+    optional = (frame.run, frame.round, frame.device, frame.method, forms, frame.meta)
+    body |= {key: value for key, value in enumerate(optional, _RUN) if value}
+    body[_CRC] = bytes(_CRC_BYTES)
+    data: bytes = cbor2.dumps(body, canonical=True)
     _check_size(data, LIMITS)
-    check_structure(data, limits=LIMITS, tags=ARRAY_TAGS)
-    return seal(memoryview(data)[:-_CRC_BYTES]), _split(forms.values(), len(data))
+    if len(data) > LIMITS.items:  # an item takes a byte: what is shorter cannot hold too many
+        check_structure(data, limits=LIMITS, tags=ARRAY_TAGS)
+    return seal(memoryview(data)[:-_CRC_BYTES]), FrameSizes(payload, len(data) - payload)
 
 
 def decode(data: bytes, *, limits: Limits = LIMITS) -> Frame:
@@ -144,7 +145,8 @@ def decode(data: bytes, *, limits: Limits = LIMITS) -> Frame:
 
 def sizes(data: bytes, *, limits: Limits = LIMITS) -> FrameSizes:
     """Split the bytes of an encoded frame into payload and envelope."""
-    return _split(_read(data, limits).get(_ARRAYS, {}).values(), len(data))
+    payload = sum(coded_bytes(form) for form in _read(data, limits).get(_ARRAYS, {}).values())
+    return FrameSizes(payload, len(data) - payload)
 
 
 def check_origin(frame: Frame, *, run: str, device: str) -> None:
@@ -162,11 +164,6 @@ def seal(data: bytes | memoryview) -> bytes:
 
 def _crc(data: bytes | memoryview) -> bytes:
     return zlib.crc32(data).to_bytes(_CRC_BYTES, "big")
-
-
-def _split(forms: Iterable[Any], total_bytes: int) -> FrameSizes:
-    payload = sum(coded_bytes(form) for form in forms)
-    return FrameSizes(payload, total_bytes - payload)
 
 
 def _read(data: bytes, limits: Limits) -> dict[int, Any]:
@@ -222,7 +219,7 @@ def _check(frame: Frame, limits: Limits) -> None:
                 "shape", f"array {name!r} has {array.ndim} dims; at most {limits.dims}"
             )
         check_finite(name, array)
-    _check_value("meta", dict(frame.meta))
+    _check_map("meta", frame.meta, _META_DEPTH, limits)
 
 
 def _check_origin_name(what: str, name: str) -> None:
@@ -233,17 +230,23 @@ def _check_origin_name(what: str, name: str) -> None:
         raise FrameError(what, str(error)) from error
 
 
-def _check_value(path: str, value: Any) -> None:
+def _check_map(path: str, values: Mapping[Any, Any], depth: int, limits: Limits) -> None:
+    for key, value in values.items():
+        if type(key) is not str:
+            raise FrameError("key", f"{path}: key {key!r} is no text")
+        _check_value(f"{path}.{key}", value, depth, limits)
+
+
+def _check_value(path: str, value: Any, depth: int, limits: Limits) -> None:
     """Refuse what is not a plain value; exact types, since a numpy scalar is not portable."""
+    if depth > limits.depth:
+        raise FrameError("depth", f"{path:.40} is nested deeper than {limits.depth}")
     kind = type(value)
     if kind is dict:
-        for key, inner in value.items():
-            if type(key) is not str:
-                raise FrameError("key", f"{path}: key {key!r} is no text")
-            _check_value(f"{path}.{key}", inner)
+        _check_map(path, value, depth + 1, limits)
     elif kind is list:
         for inner in value:
-            _check_value(path, inner)
+            _check_value(path, inner, depth + 1, limits)
     elif kind is float:
         if not math.isfinite(value):
             raise FrameError("not_finite", f"{path} is {value}; leave the key out instead")
@@ -251,3 +254,5 @@ def _check_value(path: str, value: Any) -> None:
         raise FrameError(
             "type", f"{path}: {kind.__name__} is no plain value (int, float, str, bool, bytes, ...)"
         )
+    elif kind is int and not -_INTEGERS <= value < _INTEGERS:
+        raise FrameError("size", f"{path} is {value}; an integer has at most 64 bits")

@@ -8,8 +8,7 @@ efd/v1/{run}/bcast/{state|round|knowledge}                      aggregator to al
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
 from broker.errors import TopicError
 
@@ -22,11 +21,13 @@ LEAVES: Final[dict[Direction, tuple[str, ...]]] = {
     "bcast": ("state", "round", "knowledge"),
 }
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_PREFIX_PARTS: Final = PREFIX.split("/")
+# One search takes a whole topic apart: every message of a simulated run passes here.
+_TOPIC: Final = re.compile(
+    rf"{PREFIX}/({_NAME.pattern})/(?:(up|down)/({_NAME.pattern})|bcast)/([^/]*)"
+)
 
 
-@dataclass(frozen=True)
-class Topic:
+class Topic(NamedTuple):
     """A parsed topic; ``device`` is empty in broadcasts."""
 
     run: str
@@ -76,30 +77,28 @@ def device_filters(run: str, device: str) -> tuple[str, ...]:
 
 def parse(topic: str) -> Topic:
     """Take a topic apart; raise :class:`TopicError` where it is not one of ours."""
-    match topic.split("/"):
-        case [root, version, run, "up" | "down" as direction, device, leaf]:
-            pass
-        case [root, version, run, "bcast" as direction, leaf]:
-            device = ""
-        case _:
-            raise TopicError(f"topic {topic!r} is not of the form {PREFIX}/run/up|down|bcast/…")
-    if [root, version] != _PREFIX_PARTS:
-        raise TopicError(f"topic {topic!r} does not begin with {PREFIX}/")
-    parsed = Topic(run, direction, leaf, device)
-    if device or direction != "bcast":
-        check_name("device", device)
-    return _checked(parsed)
+    found = _TOPIC.fullmatch(topic)
+    if found is None:
+        raise TopicError(
+            f"topic {topic!r} is not of the form {PREFIX}/run/up|down/device/leaf or"
+            f" {PREFIX}/run/bcast/leaf, with names of 1 to 64 of A-Z a-z 0-9 _ . -"
+        )
+    run, direction, device, leaf = found.groups()
+    parsed = Topic(run, cast("Direction", direction or "bcast"), leaf, device or "")
+    _check_leaf(parsed)
+    return parsed
 
 
 def _build(run: str, direction: Direction, leaf: str, device: str = "") -> str:
+    check_name("run", run)
     if direction != "bcast":
         check_name("device", device)
-    return str(_checked(Topic(run, direction, leaf, device)))
+    topic = Topic(run, direction, leaf, device)
+    _check_leaf(topic)
+    return str(topic)
 
 
-def _checked(topic: Topic) -> Topic:
-    check_name("run", topic.run)
+def _check_leaf(topic: Topic) -> None:
     if topic.leaf not in LEAVES[topic.direction]:
         known = ", ".join(LEAVES[topic.direction])
         raise TopicError(f"topic {topic.direction}/…/{topic.leaf!r}: known are {known}")
-    return topic

@@ -4,9 +4,9 @@
 the same contents give the same bytes::
 
     manifest.json                  plain facts and the SHA-256 of every member
-    infer.onnx                     (theta), x -> logits
+    infer.onnx                     (theta), x -> logits, features
     train-<hash12>.onnx            one training step; losses with equal graphs share it
-    theta.npy                      initial weights
+    theta.npy                      initial weights, then running statistics of batch norm
     golden/<batch>/...             inputs and what torch made of them, for the self-test
 
 The id of a bundle is the SHA-256 of its manifest. No code travels in it, no
@@ -15,26 +15,44 @@ pickle is read, and reading never needs more memory than the file is long.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from devices.contents import (
+    FORMAT,
+    MANIFEST,
+    Bundle,
+    Golden,
+    GoldenStep,
+    LossSignature,
+    TrainingDefaults,
+    array_shapes,
+    manifest,
+    members,
+    sha256,
+)
+from devices.optimizer import PARTS
 from devices.preprocess import Preprocess
 
-Array: TypeAlias = npt.NDArray[np.float32]
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "Golden",
+    "GoldenStep",
+    "LossSignature",
+    "TrainingDefaults",
+    "read_bundle",
+    "write_bundle",
+]
 
-FORMAT = 1
-MANIFEST = "manifest.json"
 MAX_BUNDLE_BYTES = 256 * 2**20
 MAX_MANIFEST_BYTES = 2**20
 MAX_MEMBERS = 4096
@@ -51,107 +69,14 @@ class BundleError(ValueError):
         super().__init__(f"bundle {path}: {wrong}; {remedy}")
 
 
-@dataclass(frozen=True)
-class LossSignature:
-    """What a loss takes: rows (batch, classes), tables (classes, classes), scalars ()."""
-
-    rows: tuple[str, ...] = ()
-    tables: tuple[str, ...] = ()
-    scalars: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All inputs in the order of the graph."""
-        return self.rows + self.tables + self.scalars
-
-
-@dataclass(frozen=True)
-class TrainingDefaults:
-    """Step size, momentum factor and samples per step where a request names none."""
-
-    lr: float
-    momentum: float
-    batch: int
-
-
-@dataclass(frozen=True)
-class GoldenStep:
-    """One step of torch from the bundle's ``theta`` with momentum 0.1 * theta.
-
-    ``inputs`` as the loss declares them. ``opt`` are the entries
-    ``0, stride, 2 * stride, ...`` of the new momentum vector, ``opt_norm`` is
-    the Euclidean norm of all of it.
-    """
-
-    inputs: Mapping[str, Array]
-    opt: Array
-    opt_norm: float
-    loss: float
-
-
-@dataclass(frozen=True)
-class Golden:
-    """One batch ``x`` (batch, *input_shape), its ``logits`` and one step per loss."""
-
-    x: Array
-    logits: Array
-    steps: Mapping[str, GoldenStep]
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """Contents of a bundle; arrays are float32.
-
-    ``macs`` are multiply-accumulates of one forward pass of one sample.
-    ``method`` is opaque here: name, settings and source hash, for the caller.
-    ``train_graphs`` maps loss name to graph and is empty for ``infer``.
-    """
-
-    student: str
-    classes: int
-    input_shape: tuple[int, ...]
-    preprocess: Preprocess
-    macs: int
-    training: TrainingDefaults
-    method: Mapping[str, Any]
-    capability: Literal["train", "infer"]
-    opset: int
-    versions: Mapping[str, str]
-    theta: Array
-    infer_graph: bytes
-    losses: Mapping[str, LossSignature]
-    train_graphs: Mapping[str, bytes]
-    golden: tuple[Golden, ...]
-
-    @property
-    def parameters(self) -> int:
-        """Length of ``theta``."""
-        return len(self.theta)
-
-    @property
-    def golden_stride(self) -> int:
-        """Distance of the entries that golden steps keep: at most 4096 of them."""
-        return golden_stride(len(self.theta))
-
-    @cached_property
-    def id(self) -> str:
-        """SHA-256 of the manifest, in hex."""
-        return _sha256(_manifest(self, _members(self)))
-
-
-def golden_stride(parameters: int) -> int:
-    """Return the distance of kept entries, so that at most 4096 are kept."""
-    return -(-parameters // 4096)
-
-
 def write_bundle(path: str | Path, bundle: Bundle) -> Path:
     """Write ``bundle`` to ``path``, all or nothing; the same bundle gives the same bytes."""
     path = Path(path)
-    members = _members(bundle)
+    contents = members(bundle)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            for name, data in {MANIFEST: _manifest(bundle, members), **members}.items():
+            for name, data in {MANIFEST: manifest(bundle, contents), **contents}.items():
                 entry = zipfile.ZipInfo(name, _TIME_STAMP)
                 entry.create_system = 3  # zipfile writes the platform's own otherwise
                 entry.external_attr = 0o644 << 16
@@ -169,9 +94,9 @@ def read_bundle(path: str | Path) -> Bundle:
     format version, too large, or inconsistent in hashes, names or shapes.
     """
     try:
-        members = _unzip(path)
-        manifest = members.pop(MANIFEST)
-        bundle = _verified(path, manifest, members)
+        contents = _unzip(path)
+        facts = contents.pop(MANIFEST)
+        bundle = _verified(path, facts, contents)
     except BundleError:
         raise
     except (OSError, zipfile.BadZipFile, EOFError) as error:
@@ -180,19 +105,9 @@ def read_bundle(path: str | Path) -> Bundle:
     except _MALFORMED as error:
         raise BundleError(path, f"malformed ({type(error).__name__}: {error})") from error
     _check_shapes(path, bundle)
-    if _manifest(bundle, members) != manifest or members.keys() != _members(bundle).keys():
+    if manifest(bundle, contents) != facts or contents.keys() != members(bundle).keys():
         raise BundleError(path, "the manifest holds more or other facts than the members")
     return bundle
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _npy(array: npt.NDArray[Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, np.asarray(array), version=(1, 0), allow_pickle=False)
-    return buffer.getvalue()
 
 
 def _array(data: bytes, dtype: type[np.generic] = np.float32) -> npt.NDArray[Any]:
@@ -201,54 +116,6 @@ def _array(data: bytes, dtype: type[np.generic] = np.float32) -> npt.NDArray[Any
         raise ValueError(f"an array of {array.dtype} where finite {np.dtype(dtype)} belongs")
     array.flags.writeable = False
     return array
-
-
-def _graph_name(graph: bytes) -> str:
-    return f"train-{_sha256(graph)[:12]}.onnx"
-
-
-def _members(bundle: Bundle) -> dict[str, bytes]:
-    members = {"infer.onnx": bundle.infer_graph, "theta.npy": _npy(bundle.theta)}
-    members |= {_graph_name(graph): graph for graph in bundle.train_graphs.values()}
-    for golden in bundle.golden:
-        folder = f"golden/{len(golden.x)}"
-        members[f"{folder}/x.npy"] = _npy(golden.x)
-        members[f"{folder}/logits.npy"] = _npy(golden.logits)
-        for loss, step in golden.steps.items():
-            members |= {f"{folder}/{loss}/in-{k}.npy": _npy(v) for k, v in step.inputs.items()}
-            members[f"{folder}/{loss}/opt.npy"] = _npy(step.opt)
-            numbers = np.array([step.opt_norm, step.loss], np.float64)
-            members[f"{folder}/{loss}/norm-loss.npy"] = _npy(numbers)
-    return dict(sorted(members.items()))
-
-
-def _manifest(bundle: Bundle, members: Mapping[str, bytes]) -> bytes:
-    losses = {}
-    for name, signature in bundle.losses.items():
-        losses[name] = {
-            "graph": _graph_name(bundle.train_graphs[name]) if bundle.train_graphs else None,
-            "rows": signature.rows,
-            "tables": signature.tables,
-            "scalars": signature.scalars,
-        }
-    facts = {
-        "format": FORMAT,
-        "student": bundle.student,
-        "classes": bundle.classes,
-        "input_shape": bundle.input_shape,
-        "preprocess": bundle.preprocess.to_dict(),
-        "parameters": bundle.parameters,
-        "macs": bundle.macs,
-        "losses": losses,
-        "training": vars(bundle.training),
-        "method": bundle.method,
-        "capability": bundle.capability,
-        "opset": bundle.opset,
-        "versions": bundle.versions,
-        "golden": [len(golden.x) for golden in bundle.golden],
-        "members": {name: _sha256(data) for name, data in members.items()},
-    }
-    return json.dumps(facts, sort_keys=True, indent=1, allow_nan=False).encode()
 
 
 def _unzip(path: str | Path) -> dict[str, bytes]:
@@ -270,87 +137,87 @@ def _unzip(path: str | Path) -> dict[str, bytes]:
         return {entry.filename: archive.read(entry) for entry in entries}
 
 
-def _verify(path: str | Path, hashes: Mapping[str, str], members: Mapping[str, bytes]) -> None:
-    if set(hashes) != set(members):
-        odd = sorted(set(hashes) ^ set(members))
+def _verify(path: str | Path, hashes: Mapping[str, str], contents: Mapping[str, bytes]) -> None:
+    if set(hashes) != set(contents):
+        odd = sorted(set(hashes) ^ set(contents))
         raise BundleError(path, f"manifest and members differ in {odd[0]!r}")
-    for name, data in members.items():
-        if _sha256(data) != hashes[name]:
+    for name, data in contents.items():
+        if sha256(data) != hashes[name]:
             raise BundleError(path, f"the hash of {name!r} does not match the manifest")
 
 
-def _verified(path: str | Path, manifest: bytes, members: Mapping[str, bytes]) -> Bundle:
-    facts = json.loads(manifest)
+def _verified(path: str | Path, text: bytes, contents: Mapping[str, bytes]) -> Bundle:
+    facts = json.loads(text)
     found = facts.get("format")
     if found != FORMAT:
         remedy = "export it with the edge-fd that reads it"
         raise BundleError(path, f"format {found!r}, known is {FORMAT}", remedy)
-    _verify(path, facts["members"], members)
-    return _bundle(facts, members)
+    _verify(path, facts["members"], contents)
+    return _bundle(facts, contents)
 
 
-def _bundle(facts: Mapping[str, Any], members: Mapping[str, bytes]) -> Bundle:
-    losses = {
-        name: LossSignature(tuple(loss["rows"]), tuple(loss["tables"]), tuple(loss["scalars"]))
-        for name, loss in facts["losses"].items()
-    }
-    trains = facts["capability"] == "train"
+def _bundle(facts: Mapping[str, Any], contents: Mapping[str, bytes]) -> Bundle:
+    losses = {name: _signature(loss) for name, loss in facts["losses"].items()}
+    trains, buffers = facts["capability"] == "train", int(facts["buffers"])
     return Bundle(
         student=facts["student"],
         classes=facts["classes"],
         input_shape=tuple(facts["input_shape"]),
         preprocess=Preprocess.from_dict(facts["preprocess"]),
         macs=facts["macs"],
+        features=int(facts["features"]),
+        buffers=buffers,
         training=TrainingDefaults(**facts["training"]),
         method=facts["method"],
         capability=facts["capability"],
         opset=facts["opset"],
         versions=facts["versions"],
-        theta=_array(members["theta.npy"]),
-        infer_graph=members["infer.onnx"],
+        theta=_array(contents["theta.npy"]),
+        infer_graph=contents["infer.onnx"],
         losses=losses,
         train_graphs={
-            name: members[loss["graph"]] for name, loss in facts["losses"].items() if trains
+            name: contents[loss["graph"]] for name, loss in facts["losses"].items() if trains
         },
         golden=tuple(
-            _golden(batch, losses if trains else {}, members) for batch in facts["golden"]
+            _golden(batch, losses if trains else {}, contents, has_statistics=buffers > 0)
+            for batch in facts["golden"]
         ),
     )
 
 
+def _signature(facts: Mapping[str, Any]) -> LossSignature:
+    if facts["optimizer"] not in PARTS:
+        raise ValueError(f"optimiser {facts['optimizer']!r}, known are {sorted(PARTS)}")
+    inputs = {
+        kind: tuple(names) for kind, names in facts.items() if kind not in ("graph", "optimizer")
+    }
+    return LossSignature(**inputs, optimizer=facts["optimizer"])
+
+
 def _golden(
-    batch: int, losses: Mapping[str, LossSignature], members: Mapping[str, bytes]
+    batch: int,
+    losses: Mapping[str, LossSignature],
+    contents: Mapping[str, bytes],
+    *,
+    has_statistics: bool,
 ) -> Golden:
-    folder = f"golden/{batch}"
     steps = {}
     for name, signature in losses.items():
-        norm, loss = _array(members[f"{folder}/{name}/norm-loss.npy"], np.float64)
+        folder = f"golden/{batch}/{name}"
+        loss, *norms = _array(contents[f"{folder}/loss-norms.npy"], np.float64)
+        stored = (key for key in signature.names if key not in signature.vectors)
         steps[name] = GoldenStep(
-            inputs={k: _array(members[f"{folder}/{name}/in-{k}.npy"]) for k in signature.names},
-            opt=_array(members[f"{folder}/{name}/opt.npy"]),
-            opt_norm=float(norm),
+            inputs={key: _array(contents[f"{folder}/in-{key}.npy"]) for key in stored},
+            opt=_array(contents[f"{folder}/opt.npy"]),
+            opt_norm=np.array(norms, np.float64),
+            statistics=_array(contents[f"{folder}/statistics.npy"])
+            if has_statistics
+            else np.zeros(0, np.float32),
+            logits=_array(contents[f"{folder}/logits.npy"]),
             loss=float(loss),
         )
-    logits = _array(members[f"{folder}/logits.npy"])
-    return Golden(_array(members[f"{folder}/x.npy"]), logits, steps)
-
-
-def _shapes(bundle: Bundle) -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...]]]:
-    """Yield name, found shape and due shape of every array."""
-    yield "theta", bundle.theta.shape, (bundle.theta.size,)
-    classes = bundle.classes
-    for golden in bundle.golden:
-        batch = len(golden.x)
-        yield "golden x", golden.x.shape, (batch, *bundle.input_shape)
-        yield "golden logits", golden.logits.shape, (batch, classes)
-        for name, step in golden.steps.items():
-            signature = bundle.losses[name]
-            for key, value in step.inputs.items():
-                due: tuple[int, ...] = () if key in signature.scalars else (batch, classes)
-                due = (classes, classes) if key in signature.tables else due
-                yield f"golden {name} {key}", value.shape, due
-            kept = len(range(0, bundle.parameters, bundle.golden_stride))
-            yield f"golden {name} opt", step.opt.shape, (kept,)
+    logits = _array(contents[f"golden/{batch}/logits.npy"])
+    return Golden(_array(contents[f"golden/{batch}/x.npy"]), logits, steps)
 
 
 def _check_shapes(path: str | Path, bundle: Bundle) -> None:
@@ -361,6 +228,12 @@ def _check_shapes(path: str | Path, bundle: Bundle) -> None:
             path,
             f"preprocess gives {bundle.preprocess.shape}, the student takes {bundle.input_shape}",
         )
-    for name, found, due in _shapes(bundle):
+    if not 0 <= bundle.buffers < bundle.parameters or bundle.features < 0:
+        raise BundleError(
+            path,
+            f"{bundle.buffers} of {bundle.parameters} values are running statistics,"
+            f" features of width {bundle.features}",
+        )
+    for name, found, due in array_shapes(bundle):
         if found != due or 0 in found:
             raise BundleError(path, f"{name} has shape {found} where {due} belongs")

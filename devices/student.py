@@ -7,22 +7,22 @@ else changes. Whoever drives it decides when a new state is kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from devices.bundle import Bundle, BundleError, Golden, LossSignature
+from devices import self_test
+from devices.batches import Batches, rates
+from devices.bundle import Bundle, BundleError, LossSignature
+from devices.contents import Array
+from devices.optimizer import state_length, step_scalars
 
-Array: TypeAlias = npt.NDArray[np.float32]
 Inputs: TypeAlias = Mapping[str, "npt.NDArray[np.floating[Any]] | float"]
-
-GOLDEN_MOMENTUM = 0.1  # the golden step starts with momentum GOLDEN_MOMENTUM * theta
-STEP_TOLERANCE = 1e-3  # of the largest update
-LOGIT_TOLERANCE = 1e-4
+Output: TypeAlias = Literal["logits", "features"]
 
 
 class TrainingDiverged(ValueError):  # noqa: N818 - says what happened, as StopIteration does
@@ -39,9 +39,11 @@ class TrainingDiverged(ValueError):  # noqa: N818 - says what happened, as StopI
 
 @dataclass(frozen=True)
 class State:
-    """Weights ``theta`` and momentum ``opt``, both (parameters,) float32 and read-only.
+    """``theta`` (parameters,) and the optimiser's ``opt``, float32 and read-only.
 
-    A writable array is copied.
+    ``theta`` holds the trained parameters and after them the running statistics
+    of batch norm; ``opt`` is as long as the optimiser of the last training
+    needs (``devices.optimizer``). A writable array is copied.
     """
 
     theta: Array
@@ -50,10 +52,8 @@ class State:
     def __post_init__(self) -> None:
         object.__setattr__(self, "theta", _frozen(self.theta))
         object.__setattr__(self, "opt", _frozen(self.opt))
-        if self.theta.ndim != 1 or self.theta.shape != self.opt.shape:
-            raise ValueError(
-                f"theta {self.theta.shape} and opt {self.opt.shape} must be vectors of one length"
-            )
+        if self.theta.ndim != 1 or self.opt.ndim != 1:
+            raise ValueError(f"theta {self.theta.shape} and opt {self.opt.shape} must be vectors")
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,22 @@ class Student:
         self, bundle: Bundle, *, threads: int = 1, enable_cpu_mem_arena: bool = True
     ) -> None:
         self.bundle = bundle
-        self.initial = State(bundle.theta, np.zeros_like(bundle.theta))
+        self.initial = State(bundle.theta, self._zeros(bundle.training.optimizer))
         self._threads = threads
         self._arena = enable_cpu_mem_arena
         self._steps: dict[bytes, ort.InferenceSession] = {}
         self._infer: ort.InferenceSession | None = None
         self._infer_theta: Array | None = None
+
+    def blank_opt(self, loss: str) -> Array:
+        """Return the state of the optimiser of ``loss`` before its first step: zeros."""
+        return self._zeros(self._signature(loss).optimizer)
+
+    def batches(
+        self, samples: int, batch: int, *, epochs: int | None = None, steps: int | None = None
+    ) -> Batches:
+        """Return the mini-batches that :meth:`train` would visit."""
+        return Batches(samples, batch, epochs, steps, paired=self.bundle.buffers > 0)
 
     def train(
         self,
@@ -109,35 +119,36 @@ class Student:
         epochs: int | None = None,
         steps: int | None = None,
         batch: int | None = None,
-        lr: float | None = None,
+        lr: float | npt.NDArray[np.floating] | None = None,
         momentum: float | None = None,
         keep_momentum: bool = False,
         outputs: bool = False,
     ) -> TrainResult:
         """Train on ``x`` (n, *input_shape) float32, already preprocessed, by ``loss``.
 
-        ``inputs`` holds what the loss declares: rows (n, classes), tables
-        (classes, classes), scalars. Each pass visits a fresh
+        ``inputs`` holds what the loss declares, with n samples for the batch
+        (:class:`LossSignature` tells the shapes). Each pass visits a fresh
         ``rng.permutation(n)`` in mini-batches of ``batch``, the last one
-        partial; ``epochs`` counts passes, ``steps`` mini-batches. ``batch``,
-        ``lr`` and ``momentum`` default to the bundle's. Momentum starts from
-        zero unless ``keep_momentum``. Raises ValueError for inputs that do not
-        fit the loss, and :class:`TrainingDiverged`.
+        partial; a last single sample joins the batch before it where the
+        student has batch norm. ``epochs`` counts passes, ``steps``
+        mini-batches. ``batch``, ``lr`` and ``momentum`` (Adam's beta1) default
+        to the bundle's; ``lr`` (steps,) gives each step its own. The optimiser
+        starts from zero unless ``keep_momentum``. Raises ValueError for inputs
+        that do not fit the loss, and :class:`TrainingDiverged`.
         """
-        defaults = self.bundle.training
-        size = defaults.batch if batch is None else batch
-        rate = defaults.lr if lr is None else lr
-        factor = defaults.momentum if momentum is None else momentum
-        signature = self._signature(loss)
+        defaults, signature = self.bundle.training, self._signature(loss)
+        factor = _checked_momentum(defaults.momentum if momentum is None else momentum)
         self._check_x(x)
-        _check_run(len(x), size, epochs, steps)
-        _check_rates(rate, factor)
-        feed = _checked_inputs(loss, signature, inputs, len(x), self.bundle.classes)
-        current = state if keep_momentum else State(state.theta, self.initial.opt)
+        size = defaults.batch if batch is None else batch
+        batches = self.batches(len(x), size, epochs=epochs, steps=steps)
+        step_rates = rates(defaults.lr if lr is None else lr, batches.total)
+        feed = self._checked_inputs(loss, inputs, len(x))
+        current = state if keep_momentum else State(state.theta, self.blank_opt(loss))
+        self._check_state(current, loss)
         losses: list[float] = []
         seen: list[tuple[Array, npt.NDArray[np.int64]]] = []
-        for index in _batches(len(x), size, epochs, steps, rng):
-            rows = {k: v[index] if k in signature.rows else v for k, v in feed.items()}
+        for index, rate in zip(batches.draw(rng), step_rates, strict=True):
+            rows = {k: v[index] if k in signature.batched else v for k, v in feed.items()}
             done = self._step(current, loss, x[index], rows, lr=rate, momentum=factor)
             if not math.isfinite(done.loss):
                 raise TrainingDiverged(self.bundle.student, loss, len(losses), done.loss)
@@ -152,69 +163,52 @@ class Student:
     def step(
         self, state: State, loss: str, x: Array, inputs: Inputs, *, lr: float, momentum: float
     ) -> Step:
-        """One SGD step on the batch ``x`` (batch, *input_shape).
+        """One step on the batch ``x`` (batch, *input_shape) by the optimiser of ``loss``.
 
-        As torch.optim.SGD: opt = momentum * opt + gradient; theta -= lr * opt.
+        As torch.optim.SGD: opt = momentum * opt + gradient; theta -= lr * opt;
+        or as torch.optim.Adam with betas (``momentum``, 0.999) and eps 1e-8.
+        Running statistics move as torch's do.
         """
-        signature = self._signature(loss)
+        self._signature(loss)
         self._check_x(x)
-        feed = _checked_inputs(loss, signature, inputs, len(x), self.bundle.classes)
+        self.batches(len(x), max(len(x), 1), steps=1)
+        self._check_state(state, loss)
+        feed = self._checked_inputs(loss, inputs, len(x))
         return self._step(state, loss, x, feed, lr=lr, momentum=momentum)
 
-    def predict(self, state: State, x: Array, *, batch: int = 32) -> Array:
-        """Logits (n, classes) float32 of ``x`` (n, *input_shape) float32."""
+    def predict(
+        self, state: State, x: Array, *, output: Output = "logits", batch: int = 32
+    ) -> Array:
+        """Logits (n, classes) or features (n, width) of ``x`` (n, *input_shape), all float32.
+
+        Batch norm uses its running statistics. Features are the input of the
+        student's head; a student without any raises ValueError.
+        """
         self._check_x(x)
+        width = self.bundle.classes if output == "logits" else self.bundle.features
         if batch < 1:
             raise ValueError(f"batch {batch} must be at least 1")
+        if not width:
+            raise ValueError(
+                f"student {self.bundle.student!r} has no features; call its last layer 'head' and"
+                " let its output be the logits"
+            )
         session = self._inference(state.theta)
         parts = [
-            session.run(["logits"], {"x": x[start : start + batch]})[0]
+            session.run([output], {"x": x[start : start + batch]})[0]
             for start in range(0, len(x), batch)
         ]
-        return np.concatenate(parts) if parts else np.zeros((0, self.bundle.classes), np.float32)
+        return np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
 
     def self_test(self) -> None:
         """Replay the golden batches; raise :class:`BundleError` where this runtime differs.
 
         A wrong build of ONNX Runtime is caught here, before it can learn nonsense.
         """
-        for golden in self.bundle.golden:
-            logits = self.predict(self.initial, golden.x)
-            self._compare("logits", logits, golden.logits, LOGIT_TOLERANCE)
-            for loss in golden.steps:
-                self._test_step(golden, loss)
+        self_test.self_test(self)
 
-    def _test_step(self, golden: Golden, loss: str) -> None:
-        expected, defaults = golden.steps[loss], self.bundle.training
-        theta = self.bundle.theta
-        before = State(theta, np.float32(GOLDEN_MOMENTUM) * theta)
-        done = self.step(
-            before, loss, golden.x, expected.inputs, lr=defaults.lr, momentum=defaults.momentum
-        )
-        opt = done.state.opt
-        kept = opt[:: self.bundle.golden_stride]
-        self._compare(f"momentum after {loss!r}", kept, expected.opt, STEP_TOLERANCE)
-        norm = np.array([np.linalg.norm(opt.astype(np.float64))])
-        self._compare(f"its norm after {loss!r}", norm, expected.opt_norm, STEP_TOLERANCE)
-        update = np.float32(-defaults.lr) * opt
-        self._compare(f"update by {loss!r}", done.state.theta - theta, update, STEP_TOLERANCE)
-        self._compare(f"loss {loss!r}", np.array([done.loss]), expected.loss, STEP_TOLERANCE)
-        self._compare(f"logits in {loss!r}", done.logits, golden.logits, LOGIT_TOLERANCE)
-
-    def _compare(
-        self, what: str, found: npt.NDArray[Any], due: npt.ArrayLike, tolerance: float
-    ) -> None:
-        # Rounding of theta itself may exceed a thousandth of a very small update.
-        error = float(np.abs(found - due).max())
-        size = float(np.abs(due).max())
-        rounding = float(np.abs(self.bundle.theta).max()) * 2.0**-22
-        if not error <= tolerance * size + rounding:
-            raise BundleError(
-                f"of student {self.bundle.student!r}",
-                f"self-test failed: {what} differs by {error:.3g} of {size:.3g}"
-                f" on onnxruntime {ort.__version__}",
-                "install another version of onnxruntime",
-            )
+    def _zeros(self, optimizer: str) -> Array:
+        return np.zeros(state_length(optimizer, self.bundle.trained), np.float32)
 
     def _signature(self, loss: str) -> LossSignature:
         if loss not in self.bundle.train_graphs:
@@ -234,6 +228,42 @@ class Student:
                 f" (n, {', '.join(map(str, self.bundle.input_shape))}); apply bundle.preprocess"
             )
 
+    def _check_theta(self, theta: Array) -> None:
+        if theta.shape != self.bundle.theta.shape:
+            raise ValueError(
+                f"theta has {theta.size} values, student {self.bundle.student!r} has"
+                f" {self.bundle.parameters}"
+            )
+
+    def _check_state(self, state: State, loss: str) -> None:
+        self._check_theta(state.theta)
+        optimizer = self._signature(loss).optimizer
+        due = state_length(optimizer, self.bundle.trained)
+        if state.opt.shape != (due,):
+            raise ValueError(
+                f"opt has {state.opt.size} values, {optimizer} of loss {loss!r} keeps {due};"
+                " start it anew with keep_momentum=False"
+            )
+
+    def _checked_inputs(self, loss: str, inputs: Inputs, samples: int) -> dict[str, Array]:
+        """Inputs as float32 arrays; raise ValueError that names what is missing or misshaped."""
+        due = self.bundle.input_shapes(loss, samples)
+        missing, extra = sorted(set(due) - set(inputs)), sorted(set(inputs) - set(due))
+        if missing or extra:
+            raise ValueError(
+                f"loss {loss!r}: missing inputs {missing}, extra {extra};"
+                f" it takes: {', '.join(due) or 'none'}"
+            )
+        checked = {}
+        for name, shape in due.items():
+            value = np.asarray(inputs[name], np.float32)
+            if value.shape != shape:
+                raise ValueError(
+                    f"loss {loss!r}: input {name!r} has shape {value.shape}, not {shape}"
+                )
+            checked[name] = value
+        return checked
+
     def _step(
         self,
         state: State,
@@ -244,16 +274,11 @@ class Student:
         lr: float,
         momentum: float,
     ) -> Step:
+        optimizer = self.bundle.losses[loss].optimizer
+        scalars = step_scalars(optimizer, state.opt, lr=lr, momentum=momentum)
         theta, opt, value, logits = self._training(loss).run(
             ["new_theta", "new_opt", "loss", "logits"],
-            {
-                "theta": state.theta,
-                "opt": state.opt,
-                "x": x,
-                **feed,
-                "lr": np.asarray(lr, np.float32),
-                "momentum": np.asarray(momentum, np.float32),
-            },
+            {"theta": state.theta, "opt": state.opt, "x": x, **feed, **scalars},
         )
         # Made here and seen by nobody else, so State need not copy them.
         theta.flags.writeable = opt.flags.writeable = False
@@ -275,11 +300,7 @@ class Student:
     def _inference(self, theta: Array) -> ort.InferenceSession:
         """Session whose weights are constants, so that ONNX Runtime can fold and fuse them."""
         if self._infer is None or not np.array_equal(theta, self._infer_theta):  # type: ignore[arg-type]
-            if theta.shape != self.bundle.theta.shape:
-                raise ValueError(
-                    f"theta has {theta.size} values, student {self.bundle.student!r} has"
-                    f" {self.bundle.parameters}"
-                )
+            self._check_theta(theta)
             # Not add_initializer: it is ignored without a word for weights that
             # are folded or fused, and the session would keep the old ones.
             options = self._options()
@@ -312,6 +333,12 @@ def _frozen(array: Array) -> Array:
     return copy
 
 
+def _checked_momentum(momentum: float) -> float:
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum {momentum} must be in [0, 1)")
+    return momentum
+
+
 def _result(
     state: State, losses: list[float], seen: list[tuple[Array, npt.NDArray[np.int64]]]
 ) -> TrainResult:
@@ -320,53 +347,3 @@ def _result(
         return TrainResult(state, mean, len(losses))
     logits, index = (np.concatenate(parts) for parts in zip(*seen, strict=True))
     return TrainResult(state, mean, len(losses), logits, index)
-
-
-def _check_run(samples: int, batch: int, epochs: int | None, steps: int | None) -> None:
-    if (epochs is None) == (steps is None):
-        raise ValueError(f"give either epochs or steps, got epochs={epochs}, steps={steps}")
-    count = epochs if steps is None else steps
-    if samples < 1 or batch < 1 or count is None or count < 1:
-        raise ValueError(
-            f"nothing to train on: {samples} samples, batch {batch},"
-            f" epochs={epochs}, steps={steps}; all must be at least 1"
-        )
-
-
-def _check_rates(lr: float, momentum: float) -> None:
-    if not 0 < lr <= float(np.finfo(np.float32).max) or not 0 <= momentum < 1:
-        raise ValueError(f"lr {lr} must be above 0 and finite, momentum {momentum} in [0, 1)")
-
-
-def _batches(
-    samples: int, batch: int, epochs: int | None, steps: int | None, rng: np.random.Generator
-) -> Iterator[npt.NDArray[np.int64]]:
-    per_epoch = -(-samples // batch)
-    left = per_epoch * epochs if epochs is not None else steps
-    while left:
-        order = rng.permutation(samples)
-        for start in range(0, samples, batch)[:left]:
-            yield order[start : start + batch]
-        left = max(0, left - per_epoch)
-
-
-def _checked_inputs(
-    loss: str, signature: LossSignature, inputs: Inputs, samples: int, classes: int
-) -> dict[str, Array]:
-    """Inputs as float32 arrays; raise ValueError that names what is missing, extra or misshaped."""
-    missing = sorted(set(signature.names) - set(inputs))
-    extra = sorted(set(inputs) - set(signature.names))
-    if missing or extra:
-        takes = ", ".join(signature.names) or "none"
-        raise ValueError(
-            f"loss {loss!r}: missing inputs {missing}, extra {extra}; it takes: {takes}"
-        )
-    checked = {}
-    for name in signature.names:
-        value = np.asarray(inputs[name], np.float32)
-        due: tuple[int, ...] = () if name in signature.scalars else (samples, classes)
-        due = (classes, classes) if name in signature.tables else due
-        if value.shape != due:
-            raise ValueError(f"loss {loss!r}: input {name!r} has shape {value.shape}, not {due}")
-        checked[name] = value
-    return checked

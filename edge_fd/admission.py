@@ -17,14 +17,17 @@ class Expected:
     """What the uploads of a round must hold.
 
     ``kind`` None: no knowledge. ``samples`` proxy samples are asked about;
-    ``parameters`` is the length of the common student's weights, None where
-    the aggregator does not know it.
+    ``parameters`` is the length of the device's weights, None where the
+    aggregator does not know it; ``features`` is the width of the students'
+    features; ``symbols`` are how many are sent for a sample.
     """
 
     kind: str | None
     classes: int
     samples: int = 0
     parameters: int | None = None
+    features: int = 0
+    symbols: int = 0
 
     @property
     def shape(self) -> tuple[int, ...] | None:
@@ -33,6 +36,10 @@ class Expected:
             return (self.classes, self.classes)
         if self.kind == "weights":
             return None if self.parameters is None else (self.parameters,)
+        if self.kind == "prototypes":
+            return (self.classes, self.features)
+        if self.kind == "symbols":
+            return (self.samples * self.symbols,)
         return (self.samples, self.classes)
 
 
@@ -50,7 +57,7 @@ def admit(frame: Frame, expected: Expected) -> Knowledge | None:
         raise FrameError(
             "shape", f"{name!r} has shape {knowledge.value.shape}; this round wants {shape}"
         )
-    if knowledge.kind == "label_table":
+    if knowledge.kind in ("label_table", "prototypes"):
         _check_counts(knowledge, expected.classes)
     if knowledge.kind == "weights":
         samples = _row(knowledge, "samples", 1)
@@ -63,7 +70,9 @@ def _check_counts(knowledge: Knowledge, classes: int) -> None:
     counts = _row(knowledge, "counts", classes)
     if (counts < 0).any():
         raise FrameError("range", f"counts hold {int(counts.min())}")
-    differ = (counts > 0) != (knowledge.value.sum(-1) > 0)
+    held, shown = counts > 0, (knowledge.value != 0).any(-1)
+    # A mean of features may be zero, a mean of distributions may not.
+    differ = held != shown if knowledge.kind == "label_table" else shown & ~held
     if differ.any():
         label = int(np.argmax(differ))
         raise FrameError(

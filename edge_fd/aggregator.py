@@ -9,8 +9,8 @@ answers its requests and calls :meth:`Aggregator.finish`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -18,40 +18,19 @@ import numpy as np
 from broker import topics
 from broker.errors import FrameError, TopicError
 from broker.frame import Frame, check_origin, decode
-from devices.student import State
 from edge_fd import messages, rounds
 from edge_fd.admission import Expected, admit
 from edge_fd.codecs import Codec
-from edge_fd.desk import Desk, Job
+from edge_fd.desk import Job
 from edge_fd.knowledge import Exact, Fused, Knowledge, smallest_unsigned
 from edge_fd.messages import AggregatorState, Out, out
-from edge_fd.methods.base import Memory, Method, Round, Server
-from edge_fd.requests import Samples
+from edge_fd.methods.base import Method, Round, Server
+from edge_fd.outcome import Holdings, Keeper, Outcome, beginning
 from edge_fd.rounds import Close, Plan, Rounds
 from edge_fd.streams import stream
 
 DAMAGED = frozenset({"crc", "truncated"})
 """Reasons that another try may mend: no receipt, so that the device sends again."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The aggregator after fusing round ``round``: what a restart begins with."""
-
-    round: int
-    fused: Fused
-    state: State | None
-    memory: Memory
-
-
-class Keeper(Protocol):
-    """Where the aggregator's promises are kept; files for a server, memory in a simulation."""
-
-    def append(self, entry: rounds.Entry) -> None:
-        """Make a journal entry durable."""
-
-    def keep(self, outcome: Outcome) -> None:
-        """Make the outcome of a round durable."""
 
 
 class Watcher(Protocol):
@@ -71,12 +50,7 @@ class Watcher(Protocol):
 
 
 class Aggregator:
-    """One run's aggregator.
-
-    ``desk`` is the server's student, None where the method or the scenario has
-    none; ``proxy`` the samples that the uploads are about, with at most
-    ``proxy_per_round`` of them asked about in a round (None: all).
-    """
+    """One run's aggregator; ``history`` and ``outcome`` are those of an earlier life."""
 
     def __init__(
         self,
@@ -88,10 +62,7 @@ class Aggregator:
         codec: Codec,
         keeper: Keeper,
         watcher: Watcher,
-        desk: Desk | None = None,
-        proxy: Samples | None = None,
-        proxy_per_round: int | None = None,
-        parameters: int | None = None,
+        holdings: Holdings | None = None,
         epoch: int = 1,
         history: Iterable[rounds.Entry] = (),
         outcome: Outcome | None = None,
@@ -99,17 +70,17 @@ class Aggregator:
         self.job: Job[Fused] | None = None
         self.refusals: Counter[str] = Counter()
         """Frames that were refused, by reason."""
-        self.outcome = outcome or Outcome(0, Fused(), desk.student.initial if desk else None, {})
+        self._holdings = holdings or Holdings()
+        self.outcome = outcome or beginning(self._holdings)
         self._run, self._method, self._plan = run, method, plan
-        self._classes, self._codec, self._desk = classes, codec, desk
+        self._classes, self._codec = classes, codec
         self._keeper, self._watcher = keeper, watcher
-        self._proxy, self._proxy_per_round = proxy, proxy_per_round
-        self._parameters, self._epoch = parameters, epoch
+        self._epoch = epoch
         self._fingerprint = method.fingerprint()
+        self._devices = frozenset(plan.devices)
         self._rounds = Rounds(plan, history)
         self._admitted: dict[str, tuple[bytes, Knowledge | None]] = {}
         self._job_round = 0
-        self._memory: Memory = {}
         self._given: dict[str, int] = {}
 
     @property
@@ -159,6 +130,7 @@ class Aggregator:
         if where is None or where.run != self._run:
             self.refusals["topic"] += 1
             return []
+        frame = None
         try:
             frame = decode(payload)
             check_origin(frame, run=self._run, device=where.device)
@@ -167,26 +139,27 @@ class Aggregator:
             self.refusals[error.reason] += 1
             if where.leaf != "knowledge" or error.reason in DAMAGED:
                 return []
-            if where.device not in self._plan.devices:
+            if where.device not in self._devices:
                 return []
-            verdict = rounds.Receipt(where.device, self.number, "refused", str(error))
+            # A device listens for the receipt of its own round, which may be an older one.
+            number = self.number if frame is None else min(frame.round, self.number)
+            verdict = rounds.Receipt(where.device, number, "refused", str(error))
             return self._do([verdict], now_s)
 
     def finish(self, now_s: float) -> list[Out]:
         """The fusion is computed: keep its outcome, then go on."""
         job = self.job
-        if job is None or job.request is not None or job.result is None:
+        if job is None or not job.over or job.result is None:
             raise RuntimeError(f"round {self._job_round} is not fused yet")
         self.job = None
-        self.outcome = Outcome(self._job_round, job.result, job.state, self._memory)
+        self.outcome = Outcome(self._job_round, job.result, job.state, job.memory, job.states)
         self._keeper.keep(self.outcome)
         self._watcher.fused(self.outcome)
         return self._do(self._rounds.fused(self._job_round, now_s), now_s)
 
     def indices(self, number: int) -> Exact | None:
         """Return the proxy samples of round ``number``, in rising order; None for all."""
-        total = 0 if self._proxy is None else len(self._proxy)
-        count = self._proxy_per_round
+        total, count = self._proxy_size, self._holdings.proxy_per_round
         if not self._method.needs_proxy or count is None or count >= total:
             return None
         rng = stream(self._plan.seed, "proxy", number)
@@ -200,7 +173,7 @@ class Aggregator:
             instance = messages.want(frame, "instance", bytes)
             session = messages.want(frame, "session", int)
             return self._do(self._rounds.death(name, instance, session, now_s), now_s)
-        if name not in self._plan.devices:
+        if name not in self._devices:
             raise FrameError("device", f"no device {name!r} in this run")
         if where.leaf == "metrics":
             if frame.round > self.number:
@@ -212,19 +185,19 @@ class Aggregator:
             raise FrameError(
                 "method", f"method {frame.method!r}; this run's is {self._method.name!r}"
             )
-        if frame.round == self.number:
-            self._admitted[name] = payload, admit(frame, self._expected(frame.round))
+        if self.number - self._plan.reach <= frame.round <= self.number:
+            self._admitted[name] = payload, self._admit(name, frame)
         return self._do(self._rounds.offer(name, frame.round, payload, now_s), now_s)
 
     def _birth(self, name: str, said: messages.Birth, now_s: float) -> list[Out]:
-        reason = self._objection(said)
+        reason = self._objection(name, said)
         if reason:
             away = rounds.TurnAway(name, said.instance, said.session, reason)
             return self._do([away], now_s)
         self._given.pop(name, None)
         return self._do(self._rounds.birth(name, said.instance, said.session, now_s), now_s)
 
-    def _objection(self, said: messages.Birth) -> str:
+    def _objection(self, name: str, said: messages.Birth) -> str:
         if said.method != self._fingerprint:
             return (
                 f"this run's method is {self._method.name} with other settings or source;"
@@ -232,21 +205,27 @@ class Aggregator:
             )
         if self._method.needs_training and said.capability != "train":
             return f"{self._method.name} needs devices that train; this one can only infer"
-        if self._method.same_student and self._parameters not in (None, said.parameters):
+        due = self._holdings.parameters.get(name)
+        if due not in (None, said.parameters):
             return (
-                f"{self._method.name} needs one architecture: this run's student has"
-                f" {self._parameters} parameters, {said.student!r} has {said.parameters}"
+                f"{self._method.name} expects {due} parameters of {name!r}: {said.student!r} has"
+                f" {said.parameters}; start it with the bundle that was exported for it"
             )
         return ""
 
-    def _expected(self, number: int) -> Expected:
+    @property
+    def _proxy_size(self) -> int:
+        return 0 if self._holdings.proxy is None else len(self._holdings.proxy)
+
+    def _expected(self, name: str, number: int) -> Expected:
         indices = self.indices(number)
-        total = 0 if self._proxy is None else len(self._proxy)
         return Expected(
             self._method.kind,
             self._classes,
-            samples=total if indices is None else len(indices),
-            parameters=self._parameters,
+            samples=self._proxy_size if indices is None else len(indices),
+            parameters=self._holdings.parameters.get(name),
+            features=self._holdings.features,
+            symbols=self._method.symbols(self._classes),
         )
 
     def _do(self, actions: list[rounds.Action], now_s: float) -> list[Out]:
@@ -275,30 +254,60 @@ class Aggregator:
         if self.outcome.round >= action.round:  # fused in an earlier life, not yet recorded
             self._watcher.fused(self.outcome)
             return self._do(self._rounds.fused(action.round, now_s), now_s)
-        expected = self._expected(action.round)
         uploads = {
             name: knowledge
             for name, raw in action.contributions.items()
-            if (knowledge := self._knowledge_in(name, raw, expected)) is not None
+            if (knowledge := self._knowledge_in(name, raw)) is not None
         }
         self._admitted = {}
-        self._memory = dict(self.outcome.memory)
-        server = Server(self._classes, self._proxy, self._desk is not None, self._memory)
-        facts = Round(action.round, self.indices(action.round))
-        rng = stream(self._plan.seed, "server", action.round, "batches")
-        half = self._method.fuse(server, facts, uploads)
         self._job_round = action.round
-        self.job = Job(half, self._desk, self.outcome.state, rng)
+        self.job = self._job(uploads, action.staleness)
         return []
 
-    def _knowledge_in(self, name: str, raw: bytes, expected: Expected) -> Knowledge | None:
+    def _job(self, uploads: Mapping[str, Knowledge], staleness: Mapping[str, int]) -> Job[Fused]:
+        held, number = self._holdings, self._job_round
+        memory = dict(self.outcome.memory)
+        server = Server(
+            self._classes,
+            held.proxy,
+            held.desk is not None,
+            memory,
+            validation=held.validation,
+            groups=held.groups,
+        )
+        facts = Round(
+            number,
+            self.indices(number),
+            self._plan.seed,
+            after=self.outcome.round,
+            buffered=self._plan.buffer > 0,
+            staleness=staleness,
+            max_staleness=self._plan.reach,
+        )
+        rng = stream(self._plan.seed, "server", number, "batches")
+        half = self._method.fuse(server, facts, uploads)
+        others = {name: (desk, self.outcome.states[name]) for name, desk in held.others.items()}
+        return Job(half, held.desk, self.outcome.state, rng, memory=memory, others=others)
+
+    def _knowledge_in(self, name: str, raw: bytes) -> Knowledge | None:
         """Knowledge of a contribution; after a restart it is known by its bytes alone."""
         read, knowledge = self._admitted.get(name, (b"", None))
-        return knowledge if read is raw else admit(decode(raw), expected)
+        return knowledge if read is raw else self._admit(name, decode(raw))
+
+    def _admit(self, name: str, frame: Frame) -> Knowledge | None:
+        knowledge = admit(frame, self._expected(name, frame.round))
+        if knowledge is not None:
+            memory = self.outcome.memory
+            reason = self._method.objection(
+                knowledge, device=name, classes=self._classes, memory=memory
+            )
+            if reason:
+                raise FrameError("range", reason)
+        return knowledge
 
     def _announce(self, action: rounds.Announce, now_s: float) -> list[Out]:
         outs = [] if action.reminder else self._knowledge_for(action.devices)
-        everyone = set(action.devices) == set(self._plan.devices)
+        everyone = len(action.devices) == len(self._devices)
         for device in [""] if everyone else action.devices:
             frame = messages.announce(
                 run=self._run,
@@ -324,7 +333,7 @@ class Aggregator:
         return [self._piece(fused.of(name), number, name) for name in lacking]
 
     def _piece(self, knowledge: Knowledge | None, number: int, device: str) -> Out:
-        frame, values = messages.piece(
+        frame, bits = messages.piece(
             knowledge,
             self._codec,
             run=self._run,
@@ -333,7 +342,7 @@ class Aggregator:
             method=self._method.name,
         )
         topic = self._topic(device, "knowledge")
-        return out(topic, frame, compress=self._codec.compress, paper_values=values)
+        return out(topic, frame, compress=self._codec.compress, paper_bits=bits)
 
     def _receipt(self, action: rounds.Receipt) -> Out:
         frame = messages.receipt(
@@ -378,13 +387,3 @@ def _from_a_device(topic: str) -> topics.Topic | None:
     except TopicError:
         return None
     return where if where.direction == "up" else None
-
-
-class MemoryKeeper:
-    """Keeps nothing durable: the simulator's aggregator does not crash."""
-
-    def append(self, entry: rounds.Entry) -> None:
-        """Forget the entry."""
-
-    def keep(self, outcome: Outcome) -> None:
-        """Forget the outcome."""

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from types import MappingProxyType
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
 from devices.student import State, Student
 from edge_fd.losses import Loss
-from edge_fd.methods.base import softmax
+from edge_fd.methods.base import Memory, softmax
 from edge_fd.requests import (
     Array,
     Load,
     Predict,
     Read,
     Request,
+    Reset,
     Samples,
     Train,
     Trained,
@@ -29,6 +31,7 @@ from edge_fd.requests import (
 )
 
 Result = TypeVar("Result")
+Kind: TypeAlias = Literal["train", "predict", ""]
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,11 @@ class Spent:
     train_s: float = 0.0
     predict_s: float = 0.0
 
-    def add(self, request: Request, seconds: float) -> None:
+    def add(self, kind: Kind, seconds: float) -> None:
         """Add what one request took."""
-        if isinstance(request, Train):
+        if kind == "train":
             self.train_s += seconds
-        elif isinstance(request, Predict):
+        elif kind == "predict":
             self.predict_s += seconds
 
     def notes(self) -> dict[str, float]:
@@ -96,15 +99,23 @@ class Desk:
         if isinstance(request, Train):
             return self._train(request, state, rng)
         if isinstance(request, Predict):
-            logits = self.student.predict(state, self.prepare(request.samples))
-            if request.output == "probs":
-                return softmax(logits).astype(np.float32), state
-            return logits, state
+            return self._predict(request, state), state
         if isinstance(request, Load):
             return None, State(request.theta, self.student.initial.opt)
         if isinstance(request, Read):
             return state.theta, state
+        if isinstance(request, Reset):
+            return None, self.student.initial
         raise TypeError(f"a method may not yield {request!r}")
+
+    def _predict(self, request: Predict, state: State) -> Array:
+        x = self.prepare(request.samples)
+        if request.theta is not None:
+            state = State(request.theta, self.student.initial.opt)
+        if request.output == "features":
+            return self.student.predict(state, x, output="features")
+        logits = self.student.predict(state, x)
+        return softmax(logits).astype(np.float32) if request.output == "probs" else logits
 
     def _train(
         self, request: Train, state: State, rng: np.random.Generator
@@ -118,7 +129,7 @@ class Desk:
             epochs=request.epochs,
             steps=request.steps,
             batch=request.batch or self.training.batch,
-            lr=request.lr or self.training.lr,
+            lr=self.training.lr if request.lr is None else request.lr,
             momentum=self.training.momentum,
             rng=rng,
             keep_momentum=request.keep_momentum,
@@ -130,9 +141,10 @@ class Desk:
 class Job(Generic[Result]):
     """One half of a method at work: its next request, and its result once there is none.
 
-    ``state`` are the weights as the job left them; whoever started the job
-    commits them when it is over. Without a desk only a half that asks for
-    nothing can run.
+    ``state`` and ``memory`` are the weights and what the half remembers as the
+    job left them; whoever started the job commits them when it is over.
+    ``others`` are further students of a server, by name, and ``states`` holds
+    theirs. Without a desk only a half that asks for nothing can run.
     """
 
     def __init__(
@@ -141,36 +153,69 @@ class Job(Generic[Result]):
         desk: Desk | None,
         state: State | None,
         rng: np.random.Generator,
+        *,
+        memory: Memory | None = None,
+        others: Mapping[str, tuple[Desk, State]] = MappingProxyType({}),
     ) -> None:
-        self.state = state
+        self.memory: Memory = {} if memory is None else memory
         self.loss: float | None = None
         """Mean loss of the last training request."""
         self.request: Request | None = None
         self.result: Result | None = None
-        self._half, self._desk, self._rng = half, desk, rng
+        self._half, self._rng = half, rng
+        self._desks = {name: other for name, (other, _) in others.items()}
+        self._states = {name: start for name, (_, start) in others.items()}
+        if desk is not None and state is not None:
+            self._desks[""], self._states[""] = desk, state
         self._advance(None)
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to answer."""
+        return self.request is None
+
+    @property
+    def kind(self) -> Kind:
+        """Whether the current request trains, predicts, or costs nothing."""
+        if isinstance(self.request, Train):
+            return "train"
+        return "predict" if isinstance(self.request, Predict) else ""
+
+    @property
+    def state(self) -> State | None:
+        """Weights of the student, None without one."""
+        return self._states.get("")
+
+    @property
+    def states(self) -> dict[str, State]:
+        """Weights of the further students."""
+        return {name: state for name, state in self._states.items() if name}
 
     @property
     def work(self) -> Work:
         """Work of the current request."""
-        return (
-            Work() if self.request is None or self._desk is None else self._desk.work(self.request)
-        )
+        request = self.request
+        desk = None if request is None else self._desks.get(request.student)
+        return Work() if request is None or desk is None else desk.work(request)
 
     def answer(self) -> None:
         """Compute the current request and go on to the next."""
-        if self.request is None:
+        request = self.request
+        if request is None:
             raise RuntimeError("this job is over")
-        if self._desk is None or self.state is None:
-            raise RuntimeError(f"nobody here can answer {type(self.request).__name__}")
-        reply, self.state = self._desk.answer(self.request, self.state, self._rng)
+        desk = self._desks.get(request.student)
+        if desk is None:
+            whom = f" for student {request.student!r}" if request.student else ""
+            raise RuntimeError(f"nobody here can answer {type(request).__name__}{whom}")
+        reply, state = desk.answer(request, self._states[request.student], self._rng)
+        self._states[request.student] = state
         if isinstance(reply, Trained):
             self.loss = reply.loss
         self._advance(reply)
 
     def run(self) -> None:
         """Answer every request, one after the other."""
-        while self.request is not None:
+        while not self.over:
             self.answer()
 
     def _advance(self, reply: Any) -> None:

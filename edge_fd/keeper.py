@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from devices.student import State
 from edge_fd import snapshot
-from edge_fd.aggregator import Outcome
 from edge_fd.journal import Journal
 from edge_fd.knowledge import Fused, Knowledge
+from edge_fd.outcome import Outcome
 from edge_fd.rounds import Entry
 
 OUTCOME = "server.state"
@@ -34,8 +34,9 @@ class FileKeeper:
         arrays: dict[str, npt.NDArray[Any]] = {
             f"memory/{key}": array for key, array in outcome.memory.items()
         }
-        if outcome.state is not None:
-            arrays |= {"theta": outcome.state.theta, "opt": outcome.state.opt}
+        states = outcome.states if outcome.state is None else {"": outcome.state, **outcome.states}
+        for name, state in states.items():
+            arrays |= {f"theta/{name}": state.theta, f"opt/{name}": state.opt}
         pieces = {"": outcome.fused.shared, **outcome.fused.each}
         kinds = {name: piece.kind for name, piece in pieces.items() if piece is not None}
         for name, piece in pieces.items():
@@ -56,8 +57,10 @@ def load_outcome(folder: Path) -> Outcome | None:
         for name, kind in values["kinds"].items()
     }
     fused = Fused(pieces.pop("", None), pieces)
-    state = State(arrays["theta"], arrays["opt"]) if "theta" in arrays else None
-    return Outcome(values["round"], fused, state, _below(arrays, "memory/"))
+    opts = _below(arrays, "opt/")
+    states = {name: State(t, opts[name]) for name, t in _below(arrays, "theta/").items()}
+    state = states.pop("", None)
+    return Outcome(values["round"], fused, state, _below(arrays, "memory/"), states)
 
 
 def _below(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:

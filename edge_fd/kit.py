@@ -17,8 +17,11 @@ from devices.bundle import Bundle
 from edge_fd import methods
 from edge_fd.codecs import Codec, codec
 from edge_fd.data import Dataset, Split, device_data, load, split, write_device_npz
+from edge_fd.desk import Desk
 from edge_fd.errors import UsageError
-from edge_fd.methods.base import Method
+from edge_fd.fit import check_apart, check_features, check_fit
+from edge_fd.methods.base import Device, Method
+from edge_fd.outcome import Holdings
 from edge_fd.requests import Samples
 from edge_fd.rounds import Plan
 from edge_fd.scenario import DevicesSection, Scenario
@@ -38,7 +41,11 @@ class KitDevice:
 
 @dataclass(frozen=True)
 class Kit:
-    """All that a run needs; ``server`` is the aggregator's student, where it has one."""
+    """All that a run needs.
+
+    ``server`` is the aggregator's student, where it has one, and ``others`` are
+    further ones by the name of their architecture.
+    """
 
     scenario: Scenario
     method: Method
@@ -48,15 +55,35 @@ class Kit:
     parts: Split
     devices: Mapping[str, KitDevice]
     server: Bundle | None
+    others: Mapping[str, Bundle]
     proxy: Samples | None
+    validation: Samples | None
     test: Samples
 
+    def holdings(self, desks: Mapping[str, Desk]) -> Holdings:
+        """What the aggregator works with; ``desks`` by bundle id must hold its students."""
+        groups, parameters = {}, {}
+        if self.method.kind == "weights":
+            for name, device in self.devices.items():
+                student = device.group.student
+                groups[name] = student if student in self.others else ""
+                parameters[name] = device.bundle.parameters
+        return Holdings(
+            desk=None if self.server is None else desks[self.server.id],
+            others={name: desks[bundle.id] for name, bundle in self.others.items()},
+            groups=groups,
+            proxy=self.proxy,
+            proxy_per_round=self.scenario.data.proxy_per_round,
+            validation=self.validation,
+            parameters=parameters,
+            features=next(iter(self.devices.values())).bundle.features,
+        )
+
     @property
-    def parameters(self) -> int | None:
-        """Length of the common student's weights, where the method needs a common one."""
-        if not self.method.same_student:
-            return None
-        return next(iter(self.devices.values())).bundle.parameters
+    def servers(self) -> tuple[Bundle, ...]:
+        """All students of the aggregator."""
+        first = () if self.server is None else (self.server,)
+        return (*first, *self.others.values())
 
     @property
     def one_time_proxy_bytes(self) -> int:
@@ -77,14 +104,26 @@ class Kit:
         return round(sum(sizes) / len(sizes))
 
 
-def prepare(scenario: Scenario, folder: str | Path, *, method: str | None = None) -> Kit:
+def device_of(kit: Kit, me: KitDevice) -> Device:
+    """What a method's device half sees of a device of the kit."""
+    return Device(
+        me.name,
+        me.bundle.classes,
+        me.group.capability,
+        me.private,
+        kit.proxy,
+        features=me.bundle.features,
+        buffers=me.bundle.buffers,
+    )
+
+
+def prepare(scenario: Scenario, folder: str | Path, *, method: str | Method | None = None) -> Kit:
     """Check the scenario as a whole and make its kit, with bundles in ``folder``.
 
-    ``method`` replaces the scenario's own. Raises UsageError, with the remedy,
-    for what does not go together.
+    ``method``, a name or a method, replaces the scenario's own. Raises
+    UsageError, with the remedy, for what does not go together.
     """
-    name = method or scenario.method.name
-    made = methods.create(name, scenario.method.settings(name))
+    made = method_of(scenario, method)
     check_fit(made, scenario)
     how = codec(scenario.transport.codec)
     names = scenario.device_names()
@@ -97,22 +136,21 @@ def prepare(scenario: Scenario, folder: str | Path, *, method: str | None = None
         min_per_device=scenario.split.min_per_device,
         max_per_device=scenario.split.max_per_device,
         proxy=scenario.data.proxy,
+        validation=scenario.data.validation,
         test=scenario.data.test,
         seed=scenario.seed,
     )
     proxy, test, private = _samples(dataset, parts, made)
+    if parts.own_proxy:
+        check_apart(proxy, test)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     workshop = Workshop(scenario, made, dataset, folder)
     devices = {
         device: _device(workshop, device, group, private[device]) for device, group in names.items()
     }
-    server_student = scenario.server.student
-    if made.same_student:
-        server_student = scenario.devices[0].student
-    server = None
-    if made.server_learns and server_student is not None:
-        server, _ = workshop.bundle(server_student, "train")
+    check_features(made, [device.bundle for device in devices.values()])
+    server, others = _servers(workshop, made, scenario)
     return Kit(
         scenario=scenario,
         method=made,
@@ -122,12 +160,22 @@ def prepare(scenario: Scenario, folder: str | Path, *, method: str | None = None
         parts=parts,
         devices=devices,
         server=server,
+        others=others,
         proxy=proxy,
+        validation=_validation(dataset, parts),
         test=test,
     )
 
 
-def export(scenario: Scenario, folder: str | Path, *, method: str | None = None) -> Kit:
+def method_of(scenario: Scenario, method: str | Method | None = None) -> Method:
+    """Return the method of a scenario, or another one with the scenario's settings for it."""
+    if isinstance(method, Method):
+        return method
+    name = method or scenario.method.name
+    return methods.create(name, scenario.method.settings(name))
+
+
+def export(scenario: Scenario, folder: str | Path, *, method: str | Method | None = None) -> Kit:
     """Write a kit for boards: ``bundles/*.efdb`` and ``data/DEVICE.npz`` in ``folder``."""
     folder = Path(folder)
     kit = prepare(scenario, folder / "bundles", method=method)
@@ -137,37 +185,6 @@ def export(scenario: Scenario, folder: str | Path, *, method: str | None = None)
         write_device_npz(folder / "data" / f"{name}.npz", data)
     (folder / "scenario.toml").write_text(scenario.to_toml(), encoding="utf-8")
     return kit
-
-
-def check_fit(method: Method, scenario: Scenario) -> None:
-    """Raise UsageError, with the remedy, where method and scenario do not go together."""
-    students = sorted({group.student for group in scenario.devices})
-    if method.same_student and len(students) > 1:
-        raise UsageError(
-            f"method {method.name!r} averages weights and needs one architecture, the scenario has"
-            f" {', '.join(students)}; give all devices one student or choose fd, fedmd or dsfl"
-        )
-    for group in scenario.devices:
-        if group.capability == "infer" and method.needs_training:
-            raise UsageError(
-                f"method {method.name!r} needs devices that train, group {group.student!r} has"
-                " capability 'infer'; leave the group out or choose fd, fedmd or dsfl"
-            )
-        if group.capability == "infer" and not group.factory_epochs:
-            raise UsageError(
-                f"group {group.student!r} can only infer and factory_epochs = 0 leaves it"
-                " untrained; give it factory_epochs of 1 or more"
-            )
-    total = sum(group.count for group in scenario.devices)
-    if total < method.least_devices:
-        raise UsageError(
-            f"method {method.name!r} needs at least {method.least_devices} devices, the scenario"
-            f" has {total}; raise devices.count"
-        )
-    if method.needs_proxy and scenario.data.proxy == 0:
-        raise UsageError(
-            f"method {method.name!r} needs proxy data and data.proxy = 0; set data.proxy"
-        )
 
 
 def _samples(
@@ -186,9 +203,30 @@ def _samples(
     return proxy, shared.test, private
 
 
+def _validation(dataset: Dataset, parts: Split) -> Samples | None:
+    held = parts.validation
+    return Samples(dataset.x, dataset.y).take(held) if len(held) else None
+
+
+def _servers(
+    workshop: Workshop, method: Method, scenario: Scenario
+) -> tuple[Bundle | None, dict[str, Bundle]]:
+    """The aggregator's student, and further ones where it needs one of each architecture."""
+    if not method.server_learns:
+        return None, {}
+    students = list(dict.fromkeys(group.student for group in scenario.devices))
+    if not (method.same_student or method.server_per_student):
+        students = [] if scenario.server.student is None else [scenario.server.student]
+    bundles = {student: workshop.bundle(student, "train")[0] for student in students}
+    first = bundles.pop(students[0]) if students else None
+    return first, bundles
+
+
 def _plan(scenario: Scenario, names: tuple[str, ...]) -> Plan:
-    rounds = scenario.rounds
+    rounds, buffer = scenario.rounds, 0
     asked = max(1, math.ceil(rounds.participation * len(names) - 1e-9))
+    if rounds.mode == "buffered":
+        buffer = asked = rounds.buffer or max(1, len(names) // 2)
     return Plan(
         devices=names,
         rounds=rounds.count,
@@ -198,6 +236,8 @@ def _plan(scenario: Scenario, names: tuple[str, ...]) -> Plan:
         participation=rounds.participation,
         join_s=rounds.join_s,
         remind_s=rounds.remind_s,
+        buffer=buffer,
+        max_staleness=rounds.max_staleness if buffer else 0,
     )
 
 

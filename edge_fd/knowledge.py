@@ -20,7 +20,14 @@ Array: TypeAlias = npt.NDArray[np.float32]
 Exact: TypeAlias = npt.NDArray[np.integer]
 
 VALUE_OF_KIND: Mapping[str, str] = MappingProxyType(
-    {"label_table": "table", "logits": "logits", "probs": "probs", "weights": "theta"}
+    {
+        "label_table": "table",
+        "logits": "logits",
+        "probs": "probs",
+        "prototypes": "prototypes",
+        "symbols": "symbols",
+        "weights": "theta",
+    }
 )
 """Name of the coded array of each kind of knowledge."""
 
@@ -31,19 +38,17 @@ class Knowledge:
 
     ``value`` float32: ``label_table`` (classes, classes), rows mean soft labels
     of a class, all zero where there is none; ``logits`` and ``probs``
-    (samples, classes); ``weights`` (parameters,). ``exact`` holds integer
-    arrays that no codec touches: ``counts`` (classes,), ``indices`` (samples,)
-    into the proxy set (absent: the whole set in order), ``samples`` (1,).
+    (samples, classes); ``prototypes`` (classes, width), mean features of a
+    class, all zero where there is none; ``weights`` (parameters,); ``symbols``
+    (n,) whole numbers below the ``alphabet`` (1,) in ``exact``, which travel
+    packed whatever the codec. ``exact`` holds integer arrays that no codec
+    touches: ``counts`` (classes,), ``indices`` (samples,) into the proxy set
+    (absent: the whole set in order), ``samples`` (1,).
     """
 
     kind: str
     value: Array
     exact: Mapping[str, Exact] = field(default_factory=dict)
-
-    @property
-    def paper_values(self) -> int:
-        """How many numbers a paper would count: those of the value alone."""
-        return int(self.value.size)
 
     @property
     def indices(self) -> Exact | None:

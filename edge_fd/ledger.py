@@ -6,9 +6,12 @@ from broker.frame import FrameSizes, sizes
 from broker.overhead import puback_bytes, publish_bytes, tcp_ip_bytes
 from edge_fd.records import Bytes
 
+PUBACK_BYTES = puback_bytes()
+PUBACK_TCP_IP_BYTES = tcp_ip_bytes(PUBACK_BYTES)
+
 
 def message_bytes(
-    topic: str, frame: bytes, *, split: FrameSizes | None = None, paper_values: int = 0
+    topic: str, frame: bytes, *, split: FrameSizes | None = None, paper_bits: int = 0
 ) -> Bytes:
     """Return the bytes of one QoS 1 message between a device and its broker.
 
@@ -21,7 +24,7 @@ def message_bytes(
     return Bytes(
         payload=split.payload,
         envelope=split.envelope,
-        mqtt=publish - len(frame) + puback_bytes(),
-        tcp_ip=tcp_ip_bytes(publish) + tcp_ip_bytes(puback_bytes()),
-        paper_values=paper_values,
+        mqtt=publish - len(frame) + PUBACK_BYTES,
+        tcp_ip=tcp_ip_bytes(publish) + PUBACK_TCP_IP_BYTES,
+        paper_bits=paper_bits,
     )

@@ -13,14 +13,18 @@ import hashlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from types import CodeType
+from typing import Any, Literal, TypeAlias
+
+from edge_fd.errors import UsageError
 
 Tensor = Any
+Optimizer: TypeAlias = Literal["sgd", "adam"]
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A named loss: a function of logits and of the inputs it declares.
+    """A named loss: a function of logits and of the inputs it declares, and how it is descended.
 
     ``function(logits, **inputs)`` returns a scalar. ``rows`` are inputs of
     shape (batch, classes) float32 that follow the samples, ``tables`` have
@@ -28,6 +32,21 @@ class Loss:
     are float32 of shape (). Names in ``distributions`` must have rows of no
     negative number that sum to one within 1e-3; a row of a *table* may be all
     zero, which says that this class has no teacher.
+
+    ``feature_rows`` are (batch, width) and follow the samples,
+    ``feature_tables`` are (classes, width), where ``width`` is that of the
+    student's features; ``vectors`` are (parameters,) as ``theta`` travels and
+    reach the function cut to the trained part, (trained,).
+
+    With ``features`` the function also gets the keyword ``features`` (batch,
+    width), the input of the student's head; with ``theta`` the keyword
+    ``theta`` (trained,), all trained parameters as one vector. Both are
+    differentiated through.
+
+    ``optimizer`` None is that of the bundle's training defaults. ``clip_norm``
+    scales a gradient whose Euclidean norm is larger down to it, before the
+    optimiser sees it (Pascanu et al. 2013, algorithm 1), as
+    ``torch.nn.utils.clip_grad_norm_``.
     """
 
     function: Callable[..., Tensor]
@@ -35,13 +54,54 @@ class Loss:
     tables: tuple[str, ...] = ()
     scalars: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()
+    feature_rows: tuple[str, ...] = ()
+    feature_tables: tuple[str, ...] = ()
+    vectors: tuple[str, ...] = ()
+    features: bool = False
+    theta: bool = False
+    optimizer: Optimizer | None = None
+    clip_norm: float | None = None
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether only a student with features can be trained with it."""
+        return bool(self.features or self.feature_rows or self.feature_tables)
 
     @property
     def source_hash(self) -> str:
-        """SHA-256 of the source and the declared inputs; names the exported graph."""
-        text = inspect.getsource(self.function)
-        declared = f"{self.rows}{self.tables}{self.scalars}"
-        return hashlib.sha256((text + declared).encode()).hexdigest()
+        """SHA-256 of the source and of all that is declared; names the exported graph.
+
+        A function without source, typed at a prompt, counts by its code object.
+        """
+        try:
+            text = inspect.getsource(self.function)
+        except (OSError, TypeError):
+            text = code_text(self.function)
+        declared = {k: v for k, v in vars(self).items() if k != "function"}
+        return hashlib.sha256(f"{text}{sorted(declared.items())}".encode()).hexdigest()
+
+
+def code_text(function: Callable[..., Any]) -> str:
+    """Text of what a function does, the same in every process that has the same Python."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        raise UsageError(
+            f"the function {function!r} has neither source nor code;"
+            " write it as a function with def or lambda"
+        )
+    defaults = getattr(function, "__defaults__", None), getattr(function, "__kwdefaults__", None)
+    return f"{_stable(code)}{defaults}"
+
+
+def _stable(value: Any) -> str:
+    """Text of a constant that is the same in every process."""
+    if isinstance(value, CodeType):
+        return f"{value.co_code!r}{value.co_names}{_stable(value.co_consts)}"
+    if isinstance(value, tuple):
+        return f"({','.join(_stable(item) for item in value)})"
+    if isinstance(value, frozenset):  # its order changes with the seed of string hashes
+        return f"{{{','.join(sorted(_stable(item) for item in value))}}}"
+    return repr(value)
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, cast
 from broker import topics
 from broker.errors import FrameError
 from broker.frame import Frame, decode, encode_sized
-from edge_fd.codecs import Codec, from_frame, to_frame
+from edge_fd.codecs import Codec, from_frame, paper_bits, to_frame
 from edge_fd.knowledge import VALUE_OF_KIND, Exact, Knowledge
 from edge_fd.ledger import message_bytes
 from edge_fd.records import Bytes
@@ -42,10 +42,20 @@ class Out:
         """Whose link it crosses; empty for a broadcast."""
         return topics.parse(self.topic).device
 
+    @property
+    def leaf(self) -> str:
+        """What it is about: the last part of its topic."""
+        return topics.parse(self.topic).leaf
+
     @cached_property
     def frame(self) -> Frame:
         """The payload decoded, once for all who are handed this same message."""
         return decode(self.payload)
+
+    @cached_property
+    def piece(self) -> Knowledge | None:
+        """The knowledge in it, once for all; raises FrameError where there is none."""
+        return read_piece(self.frame)
 
 
 @dataclass(frozen=True)
@@ -78,11 +88,11 @@ def out(
     compress: bool = False,
     retain: bool = False,
     charged: bool = True,
-    paper_values: int = 0,
+    paper_bits: int = 0,
 ) -> Out:
     """Encode ``frame`` for ``topic`` and say what it costs."""
     payload, split = encode_sized(frame, compress=compress)
-    cost = message_bytes(topic, payload, split=split, paper_values=paper_values)
+    cost = message_bytes(topic, payload, split=split, paper_bits=paper_bits)
     return Out(topic, payload, frame.round, cost if charged else None, retain)
 
 
@@ -95,13 +105,13 @@ def piece(
     device: str,
     method: str,
 ) -> tuple[Frame, int]:
-    """Frame a piece of knowledge (None: an upload without any); also its paper values."""
+    """Frame a piece of knowledge (None: an upload without any); also its paper bits."""
     facts = {"run": run, "round": round, "device": device, "method": method}
     if knowledge is None:
         return Frame("done", **facts), 0  # type: ignore[arg-type]
     arrays, meta = to_frame(knowledge, codec)
     frame = Frame(knowledge.kind, arrays=arrays, meta=meta, **facts)  # type: ignore[arg-type]
-    return frame, knowledge.paper_values
+    return frame, paper_bits(knowledge)
 
 
 def read_piece(frame: Frame) -> Knowledge | None:

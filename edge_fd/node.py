@@ -76,6 +76,7 @@ def run_node(settings: NodeSettings, *, say: Callable[[str], None] = lambda _tex
             save=store.save,
             resend_s=float(bundle.method["resend_s"]),
             jitter_s=float(bundle.method.get("jitter_s", 0.0)),
+            buffered=bool(bundle.method["buffered"]),
         )
         # A new id in each life: a copied state folder must not push the original off the
         # broker, and amqtt would take both ones' sessions away with the first that leaves.
@@ -86,7 +87,8 @@ def run_node(settings: NodeSettings, *, say: Callable[[str], None] = lambda _tex
             will=participant.will(),
             ca_file=settings.ca_file,
         )
-        node = _Node(participant, client, desk, data, bundle, say)
+        evaluator = Evaluator(desk, data.test, method) if len(data.test) else None
+        node = _Node(participant, client, evaluator, data, bundle, say)
         with client:
             client.start(timeout_s=settings.connect_timeout_s)
             say(f"{settings.name}: connected, session {store.session} of run {run}")
@@ -95,11 +97,11 @@ def run_node(settings: NodeSettings, *, say: Callable[[str], None] = lambda _tex
 
 def method_of(bundle: Bundle, path: Path) -> Method:
     """Return the method that a bundle was exported for; raise UsageError if ours differs."""
-    method = methods.create(str(bundle.method["name"]), bundle.method["settings"])
+    method = methods.create(str(bundle.method["path"]), bundle.method["settings"])
     if method.fingerprint().hex() != bundle.method["fingerprint"]:
         raise UsageError(
             f"bundle {path} was exported by another version of method {method.name!r};"
-            " install the edge-fd that exported it, or export it again"
+            " install the edge-fd (and your own method) that exported it, or export it again"
         )
     return method
 
@@ -121,7 +123,15 @@ def _device(settings: NodeSettings, bundle: Bundle, data: DeviceData, method: Me
             f"method {method.name!r} needs the labels of the proxy data and the data file has no"
             " 'proxy_y'; add it"
         )
-    return Device(settings.name, bundle.classes, bundle.capability, data.private, proxy)
+    return Device(
+        settings.name,
+        bundle.classes,
+        bundle.capability,
+        data.private,
+        proxy,
+        features=bundle.features,
+        buffers=bundle.buffers,
+    )
 
 
 class _Node:
@@ -131,14 +141,13 @@ class _Node:
         self,
         participant: Participant,
         client: Client,
-        desk: Desk,
+        evaluator: Evaluator | None,
         data: DeviceData,
         bundle: Bundle,
         say: Callable[[str], None],
     ) -> None:
         self._participant, self._client, self._say = participant, client, say
-        self._desk = desk
-        self._evaluator = Evaluator(desk, data.test) if len(data.test) else None
+        self._evaluator = evaluator
         self._evaluate_every = int(bundle.method["evaluate_every"])
         self._own_counts = np.bincount(data.private.labels, minlength=bundle.classes)
         self._told: dict[str, float] = {}
@@ -174,10 +183,10 @@ class _Node:
         if job is None:
             return
         begun_s, spent = time.monotonic(), Spent()
-        while job.request is not None:
-            request, asked_s = job.request, time.monotonic()
+        while not job.over:
+            kind, asked_s = job.kind, time.monotonic()
             job.answer()
-            spent.add(request, time.monotonic() - asked_s)
+            spent.add(kind, time.monotonic() - asked_s)
         self._computed_s = time.monotonic()
         compute_s = self._computed_s - begun_s
         self._publish(participant.finish(time.monotonic()))
@@ -185,7 +194,8 @@ class _Node:
         if job.loss is not None:
             self._told["loss"] = job.loss
         if self._evaluator is not None and number % self._evaluate_every == 0:
-            accuracy = self._evaluator.accuracy(participant.state, self._own_counts)
+            saved = participant.saved
+            accuracy = self._evaluator.accuracy(saved.state, saved.memory, self._own_counts)
             self._told |= {"accuracy_test": accuracy.test, "accuracy_own": accuracy.own}
         self._say(f"round {number}: computed in {compute_s:.2f} s{_percent(self._told)}")
 

@@ -4,7 +4,7 @@ Joins the session (when to do what), the method's device half (what) and the
 codecs (how it travels). Knows no socket and no clock: the MQTT node and the
 simulator drive it alike. When :attr:`Participant.job` is set, the driver
 answers its requests, in real or virtual time, and calls
-:meth:`Participant.finish`.
+:meth:`Participant.finish`. What the optimiser gathered ends with the round.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from edge_fd.records import Bytes
 from edge_fd.session import Session
 from edge_fd.store import Saved
 from edge_fd.streams import stream
+from edge_fd.task import Replay, Task
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,11 @@ class Identity:
 
 
 class Participant:
-    """One device in one run; ``save`` makes its state durable before anything is sent."""
+    """One device in one run; ``save`` makes its state durable before anything is sent.
+
+    ``jobs`` begins the computing of a task; None computes it here.
+    ``buffered`` tells how the aggregator's rounds are.
+    """
 
     def __init__(
         self,
@@ -56,11 +61,13 @@ class Participant:
         save: Callable[[Saved], None] = lambda _saved: None,
         resend_s: float = 10.0,
         jitter_s: float = 0.0,
+        buffered: bool = False,
+        jobs: Callable[[Task], Job[Knowledge | None] | Replay] | None = None,
     ) -> None:
         self.identity = identity
         self.desk = desk
         self.saved = saved or Saved(0, b"", desk.student.initial)
-        self.job: Job[Knowledge | None] | None = None
+        self.job: Job[Knowledge | None] | Replay | None = None
         self.job_round = 0
         self.left = False
         self.settled: tuple[int, str, str] = (0, "", "")
@@ -69,9 +76,10 @@ class Participant:
         """Frames from the aggregator that could not be read."""
         self._method, self._device, self._codec = method, device, codec
         self._seed, self._save = seed, save
-        self._jitter_s = jitter_s
+        self._jitter_s, self._buffered = jitter_s, buffered
+        self._jobs = jobs or self._here
         self._fingerprint = method.fingerprint()
-        self._memory = dict(self.saved.memory)
+        self._acknowledged = 0
         self._cost: Bytes | None = None
         self._session = Session(
             done=self.saved.done,
@@ -109,25 +117,28 @@ class Participant:
         except FrameError:
             self.refusals += 1
             return []
-        return self.receive_frame(topic, frame, now_s)
+        return self._take(topic, frame, lambda: messages.read_piece(frame), now_s)
 
-    def receive_frame(self, topic: str, frame: Frame, now_s: float) -> list[Out]:
+    def receive_out(self, message: Out, now_s: float) -> list[Out]:
         """As :meth:`receive`, for a driver that decodes once what many devices hear."""
-        try:
-            actions = self._read(topics.parse(topic).leaf, frame, now_s)
-        except (FrameError, TopicError):
-            self.refusals += 1
-            return []
-        return self._do(actions)
+        return self._take(message.topic, message.frame, lambda: message.piece, now_s)
+
+    def task(self, facts: Round, knowledge: Knowledge | None) -> Task:
+        """What this device computes when it is asked for a round now."""
+        facts = replace(
+            facts, seed=self._seed, acknowledged=self._acknowledged, buffered=self._buffered
+        )
+        device = replace(self._device, memory=self.saved.memory)
+        return Task(self._method, device, facts, knowledge, self.state)
 
     def finish(self, now_s: float) -> list[Out]:
         """The job is over: commit its outcome, durably, then publish it."""
         job, number = self.job, self.job_round
-        if job is None or job.request is not None or job.state is None:
+        if job is None or not job.over or job.state is None:
             raise RuntimeError(f"round {number} is not computed yet")
         self.job = None
         me = self.identity
-        frame, values = messages.piece(
+        frame, bits = messages.piece(
             job.result,
             self._codec,
             run=me.run,
@@ -135,11 +146,10 @@ class Participant:
             device=me.device,
             method=self._method.name,
         )
-        made = out(
-            self._topic("knowledge"), frame, compress=self._codec.compress, paper_values=values
-        )
+        made = out(self._topic("knowledge"), frame, compress=self._codec.compress, paper_bits=bits)
         self._cost = made.cost
-        self.saved = Saved(number, made.payload, job.state, self._memory)
+        state = State(job.state.theta, self.desk.student.initial.opt)
+        self.saved = Saved(number, made.payload, state, job.memory)
         self._save(self.saved)
         return self._do(
             self._session.computed(number, made.payload, now_s, hold_s=self._hold_s(number))
@@ -160,7 +170,19 @@ class Participant:
         made = out(self._topic("death"), frame)
         return made.topic, made.payload
 
-    def _read(self, leaf: str, frame: Frame, now_s: float) -> list[session.Action]:
+    def _take(
+        self, topic: str, frame: Frame, piece: Callable[[], Knowledge | None], now_s: float
+    ) -> list[Out]:
+        try:
+            actions = self._read(topics.parse(topic).leaf, frame, piece, now_s)
+        except (FrameError, TopicError):
+            self.refusals += 1
+            return []
+        return self._do(actions)
+
+    def _read(
+        self, leaf: str, frame: Frame, piece: Callable[[], Knowledge | None], now_s: float
+    ) -> list[session.Action]:
         me = self.identity
         if frame.run != me.run or frame.device not in ("", me.device):
             raise FrameError("device", f"a frame for {frame.run}/{frame.device}")
@@ -172,9 +194,10 @@ class Participant:
             )
         if leaf == "round":
             after, _, indices = messages.read_announce(frame)
-            return self._session.announced(frame.round, after, Round(frame.round, indices), now_s)
+            facts = Round(frame.round, indices, after=after)
+            return self._session.announced(frame.round, after, facts, now_s)
         if leaf == "knowledge":
-            return self._session.knowledge(frame.round, messages.read_piece(frame), now_s)
+            return self._session.knowledge(frame.round, piece(), now_s)
         if leaf == "receipt":
             verdict = messages.want(frame, "verdict", str)
             reason = str(frame.meta.get("reason", ""))
@@ -206,6 +229,8 @@ class Participant:
                 self._start(action)
             elif isinstance(action, session.Settled):
                 self.settled = (action.round, action.verdict, action.reason)
+                if action.verdict == "accepted":
+                    self._acknowledged = action.round
             elif action.error:
                 raise RefusedError(action.error)
             else:
@@ -220,13 +245,11 @@ class Participant:
         return self._jitter_s * rng.random()
 
     def _start(self, action: session.Compute) -> None:
-        me = self.identity
-        self._memory = dict(self.saved.memory)
-        device = replace(self._device, memory=self._memory)
-        half = self._method.device_round(device, action.facts, action.knowledge)
-        rng = stream(self._seed, "device", me.device, action.round, "batches")
         self.job_round = action.round
-        self.job = Job(half, self.desk, self.state, rng)
+        self.job = self._jobs(self.task(action.facts, action.knowledge))
+
+    def _here(self, task: Task) -> Job[Knowledge | None]:
+        return task.start(self.desk)
 
     def _birth(self) -> Out:
         me, bundle = self.identity, self.desk.student.bundle
@@ -245,7 +268,7 @@ class Participant:
         topic = self._topic("knowledge")
         cost = self._cost or message_bytes(topic, action.upload)
         # A paper counts a number once, however often it had to be sent.
-        self._cost = replace(cost, paper_values=0)
+        self._cost = replace(cost, paper_bits=0)
         return Out(topic, action.upload, action.round, cost)
 
     def _topic(self, leaf: str) -> str:

@@ -19,15 +19,15 @@ class Bytes:
 
     ``payload`` are the coded arrays, ``envelope`` the rest of the frames,
     ``mqtt`` packet headers and acknowledgements, ``tcp_ip`` headers and
-    acknowledgements below. ``paper_values`` counts the numbers that the
-    method's paper would count (32 bit each), not bytes.
+    acknowledgements below. ``paper_bits`` are the bits that the
+    method's paper would count: of the knowledge alone, as it is written there.
     """
 
     payload: int = 0
     envelope: int = 0
     mqtt: int = 0
     tcp_ip: int = 0
-    paper_values: int = 0
+    paper_bits: int = 0
 
     @property
     def on_air(self) -> int:
@@ -40,7 +40,7 @@ class Bytes:
             self.envelope + other.envelope,
             self.mqtt + other.mqtt,
             self.tcp_ip + other.tcp_ip,
-            self.paper_values + other.paper_values,
+            self.paper_bits + other.paper_bits,
         )
 
 
@@ -65,9 +65,9 @@ class DeviceRecord:
     """One device in one round.
 
     ``outcome``: accepted, late, refused, lost (no upload arrived) or absent
-    (device down). ``accuracy_test`` is on the shared test part,
-    ``accuracy_own`` the same predictions weighted to the device's own label
-    mix; both None in rounds without evaluation. Seconds: ``down_s`` waiting
+    (not asked, or of a buffered round: nothing of it came in). ``accuracy_test``
+    is on the shared test part, ``accuracy_own`` the same predictions weighted
+    to the device's own label mix; both None in rounds without evaluation. Seconds: ``down_s`` waiting
     for and receiving the announcement and knowledge, ``compute_s`` training
     and predicting, ``up_s`` from the end of computing to the receipt;
     ``train_s`` and ``predict_s`` are the parts of ``compute_s`` that the
@@ -99,6 +99,8 @@ class DeviceRecord:
     predict_s: float | None = None
     lost_messages: dict[str, int] = field(default_factory=dict)
     """Messages, up and down, that the simulated radio lost for good, by its reason."""
+    staleness: int = 0
+    """How many buffered rounds ago the device was asked for what was accepted here."""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,13 @@ requests and receive the answers; who answers (ONNX Runtime on a board, the
 same under the simulator's clock, a table in a test) is not their business.
 
     Train    run a loss over samples for some epochs or steps
-    Predict  forward passes, as logits or probabilities
+    Predict  forward passes, as logits, probabilities or features
     Load     replace the weights
     Read     hand out the weights
+    Reset    go back to the weights that the bundle came with
+
+``student`` in a request names one of several students of a server half that
+has them (:class:`~edge_fd.methods.base.Server`); a device has one, ``""``.
 """
 
 from __future__ import annotations
@@ -58,15 +62,19 @@ def one_hot(y: npt.NDArray[np.int64], classes: int) -> Array:
     return np.eye(classes, dtype=np.float32)[y]
 
 
+Rates: TypeAlias = "float | npt.NDArray[np.floating]"
+
+
 @dataclass(frozen=True)
 class Train:
     """Train with the loss called ``loss`` (a key of the method's ``losses``).
 
     ``inputs`` holds what that loss declares: rows (n, classes) aligned with the
-    samples, tables (classes, classes), scalars. Exactly one of ``epochs``
-    (passes over the samples) and ``steps`` (mini-batches, passing over the
-    samples as often as needed) is given. Momentum starts from zero unless
-    ``keep_momentum``. The answer is a :class:`Trained`.
+    samples, tables (classes, classes), rows and tables of features, vectors
+    (parameters,), scalars. Exactly one of ``epochs`` (passes over the samples)
+    and ``steps`` (mini-batches, passing over the samples as often as needed) is
+    given. ``lr`` may hold one rate for each step. The optimiser starts from
+    zero unless ``keep_momentum``. The answer is a :class:`Trained`.
     """
 
     loss: str
@@ -74,10 +82,11 @@ class Train:
     inputs: Mapping[str, npt.NDArray[np.floating] | float]
     epochs: int | None = None
     steps: int | None = None
-    lr: float | None = None
+    lr: Rates | None = None
     batch: int | None = None
     keep_momentum: bool = False
     outputs: bool = False
+    student: str = ""
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):
@@ -104,10 +113,16 @@ class Trained:
 
 @dataclass(frozen=True)
 class Predict:
-    """Forward passes; the answer is (n, classes) float32 logits or probabilities."""
+    """Forward passes; the answer is float32 (n, classes), or (n, width) for features.
+
+    ``theta`` (parameters,) predicts with other weights than the student's own,
+    which stay as they are: a global model as teacher.
+    """
 
     samples: Samples
-    output: Literal["logits", "probs"] = "logits"
+    output: Literal["logits", "probs", "features"] = "logits"
+    theta: Array | None = None
+    student: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,14 +130,24 @@ class Load:
     """Replace the weights by ``theta`` (parameters,) float32; the answer is None."""
 
     theta: Array
+    student: str = ""
 
 
 @dataclass(frozen=True)
 class Read:
     """The answer is ``theta`` (parameters,) float32."""
 
+    student: str = ""
 
-Request: TypeAlias = Train | Predict | Load | Read
+
+@dataclass(frozen=True)
+class Reset:
+    """Go back to the bundle's weights, equal on all devices of one student; the answer is None."""
+
+    student: str = ""
+
+
+Request: TypeAlias = Train | Predict | Load | Read | Reset
 
 
 def check_targets(request: Train, loss: Loss) -> None:

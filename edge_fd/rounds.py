@@ -13,118 +13,52 @@ a promise. Contributions are opaque bytes.
 What holds under any interleaving of loss, duplication, reordering and restart:
 a contribution (round, device) counts at most once; an accepted one is never
 lost; every round ends; a closed round never changes.
+
+With ``Plan.buffer`` the rounds are buffers, asynchronous: see :class:`Plan`. A
+device is asked when it is idle: at birth, after a contribution that came too
+late, and when the next buffer opens after one that counted. A contribution that
+comes while a buffer is being fused, or to a buffer that has one of its device,
+counts in the next buffer; its receipt does not wait for that.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from edge_fd.streams import stream
+from edge_fd.plan import Plan
+from edge_fd.rounds_actions import (
+    Action,
+    Announce,
+    Close,
+    Entry,
+    Finish,
+    Fuse,
+    Receipt,
+    Record,
+    TurnAway,
+    Verdict,
+)
+
+__all__ = [
+    "Action",
+    "Announce",
+    "Close",
+    "Entry",
+    "Finish",
+    "Fuse",
+    "Plan",
+    "Receipt",
+    "Record",
+    "Rounds",
+    "Status",
+    "TurnAway",
+    "Verdict",
+]
 
 Status: TypeAlias = Literal["waiting", "open", "fusing", "finished"]
-Verdict: TypeAlias = Literal["accepted", "late", "refused"]
-Entry: TypeAlias = tuple[str, int, str, bytes]
-"""A journal entry: what, round, device, data. See :meth:`Rounds._replay`."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the rounds of a run are to be.
-
-    ``quorum`` is the least number of contributions with which a round counts.
-    A round ends when every participant has answered, when those missing are
-    known to be gone and the quorum is met, or ``deadline_s`` after it opened.
-    ``participation`` is the share of devices asked in each round. The first
-    round opens when all devices are there or ``join_s`` after the start.
-    Participants that are silent are reminded after ``remind_s``, then twice
-    that, and so on.
-    """
-
-    devices: tuple[str, ...]
-    rounds: int
-    quorum: int
-    deadline_s: float
-    seed: int = 0
-    participation: float = 1.0
-    join_s: float = 60.0
-    remind_s: float = 30.0
-
-    def participants(self, number: int) -> tuple[str, ...]:
-        """Return who is asked in round ``number``, in the order of names."""
-        names = sorted(self.devices)
-        count = max(1, math.ceil(self.participation * len(names) - 1e-9))
-        if count >= len(names):
-            return tuple(names)
-        rng = stream(self.seed, "participants", number)
-        return tuple(sorted(rng.choice(names, count, replace=False).tolist()))
-
-
-@dataclass(frozen=True)
-class Record:
-    """Make ``entry`` durable before going on."""
-
-    entry: Entry
-
-
-@dataclass(frozen=True)
-class Announce:
-    """Tell ``devices`` of the open round and what they need to compute it."""
-
-    round: int
-    devices: tuple[str, ...]
-    reminder: bool = False
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """Answer a device's contribution."""
-
-    device: str
-    round: int
-    verdict: Verdict
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class TurnAway:
-    """Tell one incarnation of a device that it is not welcome, and why."""
-
-    device: str
-    instance: bytes
-    session: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Fuse:
-    """Fuse these contributions, in the order of names, then call :meth:`Rounds.fused`."""
-
-    round: int
-    contributions: Mapping[str, bytes]
-
-
-@dataclass(frozen=True)
-class Close:
-    """A round that opened at ``opened_s`` has ended; ``failed`` where its quorum was missed."""
-
-    round: int
-    failed: bool
-    accepted: tuple[str, ...]
-    participants: tuple[str, ...]
-    opened_s: float
-
-
-@dataclass(frozen=True)
-class Finish:
-    """All rounds are over; tell ``devices`` (all of them: an empty tuple)."""
-
-    devices: tuple[str, ...] = ()
-
-
-Action: TypeAlias = Record | Announce | Receipt | TurnAway | Fuse | Close | Finish
 
 
 @dataclass
@@ -133,21 +67,24 @@ class _Member:
     session: int
     alive: bool | None
     """None: not heard of since this aggregator started."""
+    gone_in: float = math.inf
+    """The round in which it was known to go."""
 
 
 @dataclass
 class _Open:
     number: int
     participants: tuple[str, ...]
+    asked: frozenset[str] = frozenset()
+    """The same, to look one up."""
     opened_s: float = -math.inf
     deadline_s: float = math.inf
     remind_s: float = math.inf
     remind_wait_s: float = math.inf
-    contributions: dict[str, bytes] = field(default_factory=dict)
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        return tuple(name for name in self.participants if name not in self.contributions)
+    contributions: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    """By device: the round that it was asked for, and its contribution."""
+    silent: dict[str, None] = field(default_factory=dict)
+    """Participants without a contribution, in the order of names."""
 
 
 class Rounds:
@@ -161,7 +98,12 @@ class Rounds:
         self._open = _Open(0, ())
         self._join_by_s = math.inf
         self._members: dict[str, _Member] = {}
-        self._accepted: dict[int, frozenset[str]] = {}
+        self._devices = frozenset(plan.devices)
+        self._next_contributions: dict[str, tuple[int, bytes]] = {}
+        """What will be in the next buffer as soon as it opens."""
+        self._counted: set[tuple[int, str]] = set()
+        self._owed: dict[str, int] = {}
+        """By device: the round that it was last asked for and has not answered, in this life."""
         for entry in history:
             self._replay(entry)
 
@@ -204,9 +146,7 @@ class Rounds:
             return []
         if self.status == "open":
             self._set_clock(now_s)
-            if not self._open.missing:
-                return self._close(now_s)
-            return [Announce(self.number, self._open.missing)]
+            return self._close(now_s) if self._full else self._ask(self._open.silent)
         if self.status == "fusing":
             self._open.opened_s = now_s
             return [self._close_of(failed=False), self._fuse()]
@@ -226,11 +166,14 @@ class Rounds:
         actions: list[Action] = []
         if member is None or (member.instance, member.session) != (instance, session):
             actions.append(Record(("member", session, name, instance)))
+            self._owed.pop(name, None)  # what it computed went with its earlier session
+        elif self._owed.get(name, 0) > member.gone_in:
+            del self._owed[name]  # it was asked while it could not hear
         self._members[name] = _Member(instance, session, alive=True)
         if self.status == "waiting":
             actions += self._maybe_begin(now_s)
-        elif self.status == "open" and name in self._open.missing:
-            actions.append(Announce(self.number, (name,)))
+        elif self.status == "open" and name in self._open.silent:
+            actions += self._ask((name,))
         elif self.status == "finished":
             actions.append(Finish((name,)))
         return actions
@@ -241,26 +184,24 @@ class Rounds:
         if member is None or (member.instance, member.session) != (instance, session):
             return []
         member.alive = False
+        member.gone_in = self.number
         return self._maybe_close(now_s) if self.status == "open" else []
 
     def offer(self, name: str, number: int, contribution: bytes, now_s: float) -> list[Action]:
         """A device's contribution to round ``number`` arrived, perhaps not for the first time."""
-        current = self._open
-        if name in self._accepted.get(number, ()):
+        if (number, name) in self._counted:
             return [Receipt(name, number, "accepted", "counted before")]
-        if number > current.number or number < 1:
+        if number > self.number or number < 1:
             return [Receipt(name, number, "refused", f"round {number} was never announced")]
-        if number < current.number or self.status != "open":
-            return [Receipt(name, number, "late", f"round {number} is closed")]
-        if name not in current.participants:
+        if not self._fits(name, number):
+            return self._late(name, number)
+        if name not in self._open.asked:
             return [Receipt(name, number, "refused", f"not asked in round {number}")]
-        if name in current.contributions:
-            return [Receipt(name, number, "accepted", "counted before")]
-        current.contributions[name] = contribution
+        self._take(name, number, contribution)
         return [
             Record(("accept", number, name, contribution)),
             Receipt(name, number, "accepted"),
-            *self._maybe_close(now_s),
+            *(self._maybe_close(now_s) if self.status == "open" else []),
         ]
 
     def fused(self, number: int, now_s: float) -> list[Action]:
@@ -285,12 +226,12 @@ class Rounds:
             self._open.remind_wait_s *= 2
             self._open.remind_s = now_s + self._open.remind_wait_s
             alive = set(self.alive)
-            silent = tuple(name for name in self._open.missing if name in alive)
-            return [Announce(self.number, silent, reminder=True)] if silent else []
+            silent = tuple(name for name in self._open.silent if name in alive)
+            return self._ask(silent, reminder=True)
         return []
 
     def _objection(self, name: str, instance: bytes, session: int) -> str:
-        if name not in self.plan.devices:
+        if name not in self._devices:
             return f"no device {name!r} in this run; known: {', '.join(self.plan.devices)}"
         member = self._members.get(name)
         if member is None:
@@ -306,20 +247,32 @@ class Rounds:
         return ""
 
     def _maybe_begin(self, now_s: float) -> list[Action]:
-        everyone = set(self.plan.devices) <= set(self.alive)
+        if len(self._members) < len(self.plan.devices):
+            return []
+        everyone = all(member.alive for member in self._members.values())
         return self._next(now_s) if everyone else []
 
     def _next(self, now_s: float) -> list[Action]:
         if self.number >= self.plan.rounds:
             self.status = "finished"
             return [Record(("finish", self.number, "", b"")), Finish()]
-        number = self.number + 1
-        self._begin(number)
+        remind_s = self._open.remind_s if self.plan.buffer else math.inf
+        self._begin(self.number + 1)
         self._set_clock(now_s)
-        return [Record(("open", number, "", b"")), Announce(number, self._open.participants)]
+        # Buffers may follow each other faster than reminders; who is silent is reminded still.
+        self._open.remind_s = min(self._open.remind_s, remind_s)
+        actions: list[Action] = [Record(("open", self.number, "", b""))]
+        if not self.plan.buffer:
+            return [*actions, *self._ask(self._open.participants)]
+        idle = [name for name in self._open.silent if name not in self._owed]
+        return [*actions, *self._ask(idle), *self._maybe_close(now_s)]
 
     def _begin(self, number: int) -> None:
-        self._open = _Open(number, self.plan.participants(number))
+        participants = self.plan.participants(number)
+        self._open = _Open(number, participants, frozenset(participants))
+        here, self._next_contributions = self._next_contributions, {}
+        self._open.contributions = here
+        self._open.silent = dict.fromkeys(n for n in self._open.participants if n not in here)
         self.status = "open"
 
     def _set_clock(self, now_s: float) -> None:
@@ -328,11 +281,60 @@ class Rounds:
         self._open.remind_wait_s = self.plan.remind_s
         self._open.remind_s = now_s + self.plan.remind_s
 
+    def _ask(self, names: Iterable[str], *, reminder: bool = False) -> list[Action]:
+        """Ask each for the round that it owes, if that may still count, else for the open one.
+
+        A device that computes a round drops it when it is asked for a later one.
+        """
+        asked: dict[int, list[str]] = {}
+        for name in names:
+            owed = self._owed.get(name, self.number)
+            self._owed[name] = owed if self.number - owed <= self.plan.reach else self.number
+            asked.setdefault(self._owed[name], []).append(name)
+        return [Announce(n, tuple(some), reminder) for n, some in sorted(asked.items())]
+
+    def _fits(self, name: str, number: int) -> bool:
+        """Whether a contribution to round ``number`` may count where it would be put."""
+        into = self._place(name)
+        buffer = self.number if into is self._open.contributions else self.number + 1
+        in_time = buffer - number <= self.plan.reach and buffer <= self.plan.rounds
+        return in_time and name not in into
+
+    def _place(self, name: str) -> dict[str, tuple[int, bytes]]:
+        """Return where a contribution is put: in the open buffer, or in the next one."""
+        now = self.status == "open" and name not in self._open.contributions
+        return self._open.contributions if now else self._next_contributions
+
+    def _take(self, name: str, number: int, contribution: bytes) -> None:
+        into = self._place(name)
+        into[name] = number, contribution
+        if into is self._open.contributions:
+            self._open.silent.pop(name, None)
+        self._counted.add((number, name))
+        self._settle(name, number)
+
+    def _settle(self, name: str, number: int) -> None:
+        if self._owed.get(name, math.inf) <= number:
+            del self._owed[name]
+
+    def _late(self, name: str, number: int) -> list[Action]:
+        self._settle(name, number)
+        receipt = Receipt(name, number, "late", f"round {number} is closed")
+        idle = self.status == "open" and name in self._open.silent and name not in self._owed
+        return [receipt, *self._ask((name,))] if idle else [receipt]
+
     def _maybe_close(self, now_s: float) -> list[Action]:
-        missing = self._open.missing
-        gone = all(name in self._members and self._members[name].alive is False for name in missing)
+        if self._full:
+            return self._close(now_s)
         enough = len(self._open.contributions) >= self.plan.quorum
-        return self._close(now_s) if not missing or (gone and enough) else []
+        members = self._members
+        gone = all(name in members and members[name].alive is False for name in self._open.silent)
+        return self._close(now_s) if gone and enough else []
+
+    @property
+    def _full(self) -> bool:
+        size = self.plan.buffer or len(self._open.participants)
+        return len(self._open.contributions) >= size
 
     def _close(self, now_s: float) -> list[Action]:
         current = self._open
@@ -340,7 +342,6 @@ class Rounds:
         what = "failed" if failed else "close"
         actions: list[Action] = [Record((what, current.number, "", b""))]
         actions.append(self._close_of(failed=failed))
-        self._accepted[current.number] = frozenset(current.contributions)
         if failed:
             return [*actions, *self._next(now_s)]
         self.status = "fusing"
@@ -348,11 +349,23 @@ class Rounds:
 
     def _close_of(self, *, failed: bool) -> Close:
         current = self._open
-        accepted = tuple(sorted(current.contributions))
-        return Close(current.number, failed, accepted, current.participants, current.opened_s)
+        return Close(
+            current.number,
+            failed,
+            tuple(sorted(current.contributions)),
+            current.participants,
+            current.opened_s,
+            self._staleness,
+        )
 
     def _fuse(self) -> Fuse:
-        return Fuse(self.number, dict(sorted(self._open.contributions.items())))
+        held = sorted(self._open.contributions.items())
+        return Fuse(self.number, {name: data for name, (_, data) in held}, self._staleness)
+
+    @property
+    def _staleness(self) -> dict[str, int]:
+        held = sorted(self._open.contributions.items()) if self.plan.buffer else []
+        return {name: self.number - asked for name, (asked, _) in held}
 
     def _replay(self, entry: Entry) -> None:
         what, number, name, data = entry
@@ -361,9 +374,8 @@ class Rounds:
         elif what == "open":
             self._begin(number)
         elif what == "accept":
-            self._open.contributions[name] = data
+            self._take(name, number, data)
         elif what in ("close", "failed"):
-            self._accepted[number] = frozenset(self._open.contributions)
             self.status = "fusing" if what == "close" else "waiting"
         elif what == "fused":
             self.after = number

@@ -128,9 +128,9 @@ class RunFolder:
         """Append one closed round, unless this round is already there."""
         self._rounds.append(record)
 
-    def device(self, record: DeviceRecord) -> None:
-        """Append one device of one round, unless this pair is already there."""
-        self._devices.append(record)
+    def device(self, *records: DeviceRecord) -> None:
+        """Append devices of rounds in one go, each unless this pair is already there."""
+        self._devices.append(*records)
 
     def finish(self, summary: Summary) -> None:
         """Write the summary and the Parquet tables; the run is then complete.
@@ -199,12 +199,16 @@ class _Lines(Generic[Record]):
             os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
         self._file: IO[str] = path.open("a", encoding="utf-8")
 
-    def append(self, record: Record) -> None:
-        key = _key(record)
-        if key not in self._written:
-            self._file.write(_dumps(asdict(record)) + "\n")
+    def append(self, *records: Record) -> None:
+        lines = []
+        for record in records:
+            key = _key(record)
+            if key not in self._written:
+                self._written.add(key)
+                lines.append(_line(record) + "\n")
+        if lines:
+            self._file.write("".join(lines))
             self._file.flush()
-            self._written.add(key)
 
     def close(self) -> None:
         self._file.close()
@@ -273,6 +277,22 @@ def _dumps(value: object, *, indent: int | None = None) -> str:
     return json.dumps(_plain(value), allow_nan=False, ensure_ascii=False, indent=indent)
 
 
+def _line(record: RoundRecord | DeviceRecord) -> str:
+    """Return a record as one line of strict JSON."""
+    try:
+        return _ENCODER.encode(vars(record))
+    except ValueError:  # JSON has no NaN and no infinity
+        return _dumps(asdict(record))
+
+
+def _inner(value: Any) -> Any:
+    """Return what stands for a value within a record that is not JSON's own."""
+    return _plain(value) if isinstance(value, np.generic) else vars(value)
+
+
+_ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, default=_inner)
+
+
 def _plain(value: Any) -> Any:
     """Return a value of strict JSON; NaN and infinities become their names."""
     if isinstance(value, Mapping):
@@ -289,17 +309,22 @@ def _plain(value: Any) -> Any:
 
 
 Kind = TypeVar("Kind", RoundRecord, DeviceRecord, Summary)
+TYPES: dict[type, dict[str, str]] = {
+    kind: {column.name: str(column.type) for column in fields(kind)}
+    for kind in (RoundRecord, DeviceRecord, Summary)
+}
+"""The type of each field, as it is written in the record."""
 
 
 def _revive(kind: type[Kind], plain: dict[str, Any]) -> Kind:
     """Return the record whose fields ``plain`` holds; the inverse of writing it."""
     values = dict(plain)
-    for column in fields(kind):
-        value = values.get(column.name)
-        if column.type == "Bytes" and isinstance(value, dict):
-            values[column.name] = Bytes(**value)
-        elif "float" in str(column.type) and isinstance(value, str):
-            values[column.name] = float(value)
+    types = TYPES[kind]
+    for name, value in plain.items():
+        if isinstance(value, dict) and types.get(name) == "Bytes":
+            values[name] = Bytes(**value)
+        elif isinstance(value, str) and "float" in types.get(name, ""):
+            values[name] = float(value)
     return kind(**values)
 
 
@@ -337,7 +362,7 @@ def _write_parquet(target: Path, kind: type[Record], lines: Path) -> None:
                 columns[f"{column.name}_{key}"] = pa.array(counts, pa.int64())
         elif column.type == "Bytes":
             for part in fields(Bytes):
-                unit = "" if part.name == "paper_values" else "_bytes"
+                unit = "" if part.name == "paper_bits" else "_bytes"
                 columns[f"{column.name}_{part.name}{unit}"] = pa.array(
                     [getattr(value, part.name) for value in values], pa.int64()
                 )

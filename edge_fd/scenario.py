@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from broker.errors import TopicError
 from broker.topics import check_name
-from edge_fd import methods
+from edge_fd import methods, toml
 from edge_fd.errors import UsageError, nearest
 
 if sys.version_info >= (3, 11):
@@ -42,6 +42,8 @@ class DataSection(Section):
     """Samples held out as the proxy set."""
     proxy_per_round: int | None = Field(None, ge=1)
     """Proxy samples asked about in one round; None: all."""
+    validation: int = Field(0, ge=0)
+    """Labelled samples held out for the server, for methods that select by accuracy."""
     test: int | None = Field(None, ge=1)
     """Test samples used; None: all."""
 
@@ -58,8 +60,10 @@ class SplitSection(Section):
 class TrainingSection(Section):
     """How students train where a method does not say otherwise."""
 
+    optimizer: Literal["sgd", "adam"] = "sgd"
     lr: float = Field(0.05, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
+    """Of SGD; of Adam it is beta1."""
     batch: int = Field(32, ge=1)
 
 
@@ -70,13 +74,27 @@ class MethodSection(Section):
     name: str = "fd"
 
     def settings(self, name: str) -> dict[str, Any]:
-        """Return the settings of method ``name``."""
-        return dict((self.model_extra or {}).get(name, {}))
+        """Return the settings of method ``name``; those of its wrappers under their names.
+
+        The table of one's own ``package.module:Class`` bears the class's name.
+        """
+        tables = self.model_extra or {}
+        *wrappers, inner = name.split("+")
+        values = dict(tables.get(table_of(inner), {}))
+        return values | {wrapper: dict(tables.get(wrapper, {})) for wrapper in wrappers}
 
 
 class RoundsSection(Section):
     """How many rounds, and when one ends."""
 
+    mode: Literal["synchronous", "buffered"] = "synchronous"
+    """Whether all participants are waited for, or knowledge is fused as it comes in."""
+    buffer: int | None = Field(None, ge=1)
+    """Contributions that fill a buffered round; None: as many as half the devices."""
+    max_staleness: int = Field(5, ge=0)
+    """How many buffered rounds ago a device may have been asked for its contribution to count.
+
+    Devices whose computing takes longer than so many buffers, and one, always come too late."""
     count: int = Field(10, ge=1)
     deadline_s: float = Field(300.0, gt=0)
     quorum: float = Field(1.0, gt=0, le=1)
@@ -239,7 +257,7 @@ class Scenario(Section):
 
     def to_toml(self) -> str:
         """Return the resolved scenario as TOML: what a run folder keeps."""
-        return _toml(self.model_dump(exclude_none=True))
+        return toml.dumps(self.model_dump(exclude_none=True))
 
     def check_rest(self, where: str) -> None:
         """Check what concerns several keys; raise UsageError."""
@@ -256,10 +274,19 @@ class Scenario(Section):
             check_name("run", self.name)
             for device in self.device_names():
                 check_name("device", device)
-            for name in (self.method.name, *(self.method.model_extra or {})):
-                methods.create(name, self.method.settings(name))
+            methods.create(self.method.name, self.method.settings(self.method.name))
+            for table, settings in (self.method.model_extra or {}).items():
+                self._check_table(table, settings)
         except (TopicError, UsageError) as error:
             raise UsageError(f"{where}: {error}") from None
+
+    def _check_table(self, table: str, settings: Mapping[str, Any]) -> None:
+        """Check a [method.NAME] table, be it of the method that is chosen or of another."""
+        parts = self.method.name.split("+")
+        if table in methods.WRAPPERS:
+            methods.WRAPPERS[table].around(methods.create("local"), settings)
+        elif table not in [table_of(part) for part in parts]:
+            methods.create(table, settings)
 
     def _check_radio(self, where: str) -> None:
         pairs = (("link_up_s", "link_down_s"), ("device_up_s", "device_down_s"))
@@ -284,6 +311,11 @@ class Scenario(Section):
                 f"{where}: channel.model = {model!r} and channel.preset = {preset!r} do not fit;"
                 " name a preset and leave out model, or leave out preset"
             )
+
+
+def table_of(method: str) -> str:
+    """Return the name of a method's [method.NAME] table."""
+    return method.rpartition(":")[2]
 
 
 def load_tree(path: str | Path) -> dict[str, Any]:
@@ -345,34 +377,3 @@ def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
         inner = getattr(annotation, "__args__", (annotation,))[0]
         model = inner if isinstance(inner, type) else model
     return list(model.model_fields)
-
-
-def _toml(tree: Mapping[str, Any], path: str = "") -> str:
-    plain = {k: v for k, v in tree.items() if not isinstance(v, dict) and not _is_tables(v)}
-    lines = [f"{key} = {_toml_value(value)}" for key, value in plain.items()]
-    text = "\n".join(lines) + ("\n" if lines else "")
-    for key, value in tree.items():
-        name = f"{path}.{key}" if path else key
-        if isinstance(value, dict):
-            body = _toml(value, name)
-            text += f"\n[{name}]\n{body}" if body else ""
-        elif _is_tables(value):
-            text += "".join(f"\n[[{name}]]\n{_toml(item, name)}" for item in value)
-    return text
-
-
-def _is_tables(value: Any) -> bool:
-    return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], dict)
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        # JSON's escapes are TOML's; TOML wants one for DEL as well.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_toml_value(item) for item in value)}]"
-    if isinstance(value, float) and math.isinf(value):
-        return "inf" if value > 0 else "-inf"
-    return repr(value)

@@ -7,11 +7,9 @@ broker and the run folder. A run that was interrupted is taken up where it was.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from broker import topics
 from broker.client import Client, Connected, Disconnected, Event, Message
@@ -20,8 +18,9 @@ from broker.errors import FrameError, TopicError
 from broker.frame import decode
 from devices.student import Student
 from edge_fd.aggregator import Aggregator
+from edge_fd.codecs import paper_bits
 from edge_fd.desk import Desk
-from edge_fd.evaluation import Evaluator
+from edge_fd.evaluation import server_test
 from edge_fd.facts import members, run_facts
 from edge_fd.journal import Journal
 from edge_fd.keeper import JOURNAL, FileKeeper, load_outcome
@@ -109,8 +108,8 @@ class _Server:
     ) -> None:
         self._kit, self._broker, self._say = kit, broker, say
         self._run = kit.scenario.name
-        desk = None if kit.server is None else Desk(Student(kit.server), kit.method.losses)
-        self._recorder = _recorder(kit, run_folder, desk, on_round)
+        desks = {b.id: Desk(Student(b), kit.method.losses) for b in kit.servers}
+        self._recorder = _recorder(kit, run_folder, desks, on_round)
         self._aggregator = Aggregator(
             self._run,
             kit.method,
@@ -119,10 +118,7 @@ class _Server:
             codec=kit.codec,
             keeper=FileKeeper(settings.folder, journal),
             watcher=self._recorder,
-            desk=desk,
-            proxy=kit.proxy,
-            proxy_per_round=kit.scenario.data.proxy_per_round,
-            parameters=kit.parameters,
+            holdings=kit.holdings(desks),
             epoch=run_folder.starts << EPOCHS_BITS,
             history=journal.entries,
             outcome=load_outcome(settings.folder),
@@ -204,23 +200,22 @@ class _Server:
             return
         if where.device not in self._kit.devices or where.leaf == "metrics":
             return
-        values = piece.paper_values if piece is not None else 0
+        bits = paper_bits(piece) if piece is not None else 0
         number = frame.round or max(1, self._aggregator.number)
-        cost = message_bytes(event.topic, event.payload, paper_values=values)
+        cost = message_bytes(event.topic, event.payload, paper_bits=bits)
         message = Out(event.topic, event.payload, number, cost)
         self._recorder.charge(where.device, "up", message)
 
 
 def _recorder(
-    kit: Kit, run_folder: RunFolder, desk: Desk | None, on_round: Callable[[RoundRecord], None]
+    kit: Kit,
+    run_folder: RunFolder,
+    desks: Mapping[str, Desk],
+    on_round: Callable[[RoundRecord], None],
 ) -> Recorder:
-    everyone = np.ones(kit.dataset.classes, np.int64)
-    evaluator = None if desk is None else Evaluator(desk, kit.test)
     return Recorder(
         run_folder,
         members(kit, boards=False),
-        server_accuracy=(
-            None if evaluator is None else lambda state: evaluator.accuracy(state, everyone).test
-        ),
+        server_accuracy=server_test(kit, desks) if kit.servers else None,
         on_round=on_round,
     )

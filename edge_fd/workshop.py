@@ -85,6 +85,7 @@ class Workshop:
         """What a device must know of the run: it never reads the scenario."""
         return {
             "name": self._method.name,
+            "path": self._method.path,
             "settings": self._method.settings(),
             "fingerprint": self._method.fingerprint().hex(),
             "run": self._scenario.name,
@@ -92,6 +93,7 @@ class Workshop:
             "codec": self._scenario.transport.codec,
             "resend_s": self._scenario.rounds.resend_s,
             "jitter_s": self._scenario.rounds.jitter_s,
+            "buffered": self._scenario.rounds.mode == "buffered",
             "evaluate_every": self._scenario.rounds.evaluate_every,
         }
 
@@ -145,6 +147,7 @@ class Workshop:
             lr=training.lr,
             momentum=training.momentum,
             batch=training.batch,
+            optimizer=training.optimizer,
             capability=capability,
             theta=theta,
         )

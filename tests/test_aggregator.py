@@ -17,11 +17,12 @@ from broker import topics
 from broker.frame import Frame, decode, encode, seal
 from broker.limits import LIMITS
 from edge_fd import messages
-from edge_fd.aggregator import Aggregator, Outcome
+from edge_fd.aggregator import Aggregator
 from edge_fd.codecs import codec
 from edge_fd.knowledge import Knowledge
 from edge_fd.messages import Birth, Out, out
 from edge_fd.methods import create
+from edge_fd.outcome import Holdings, Outcome
 from edge_fd.requests import Samples
 from edge_fd.rounds import Close, Entry, Plan
 
@@ -240,12 +241,12 @@ def test_a_reminder_does_not_send_the_knowledge_again() -> None:
     [
         ({"method": b"12345678"}, "with other settings or source"),
         ({"capability": "infer"}, "needs devices that train"),
-        ({"parameters": 99}, "has 100 parameters, 'mlp' has 99"),
+        ({"parameters": 99}, "expects 100 parameters of 'a': 'mlp' has 99"),
     ],
 )
 def test_a_device_that_does_not_fit_is_turned_away(changes: dict[str, Any], reason: str) -> None:
     tape = Tape()
-    me = aggregator(tape, "fedavg", parameters=100)
+    me = aggregator(tape, "fedavg", holdings=Holdings(parameters=dict.fromkeys("abc", 100)))
     me.start(0.0)
     payload = birth("a", "fedavg", **changes)
     ((topic, away),) = said(me.receive(topics.up(RUN, "a", "birth"), payload, 0.0))
@@ -262,7 +263,7 @@ def test_each_round_asks_about_its_own_proxy_samples_by_the_seed() -> None:
     proxy = Samples(np.zeros((300, 2)))
     plan = replace(PLAN, seed=4)
     one, same, other = (
-        aggregator(Tape(), "dsfl", p, proxy=proxy, proxy_per_round=20)
+        aggregator(Tape(), "dsfl", p, holdings=Holdings(proxy=proxy, proxy_per_round=20))
         for p in (plan, plan, replace(plan, seed=5))
     )
     drawn = [one.indices(number) for number in (1, 2, 3)]
@@ -276,7 +277,8 @@ def test_each_round_asks_about_its_own_proxy_samples_by_the_seed() -> None:
         assert not np.array_equal(indices, other.indices(number))
     assert not np.array_equal(drawn[0], drawn[1])
     for per_round in (None, 300, 500):
-        assert aggregator(Tape(), "dsfl", proxy=proxy, proxy_per_round=per_round).indices(1) is None
+        held = Holdings(proxy=proxy, proxy_per_round=per_round)
+        assert aggregator(Tape(), "dsfl", holdings=held).indices(1) is None
 
 
 # What must be refused.

@@ -8,7 +8,7 @@ import pytest
 from edge_fd import cli
 
 DEMO = str(Path(cli.__file__).with_name("demo.toml"))
-VERBS = ("demo", "run", "export", "serve", "device", "report")
+VERBS = ("demo", "methods", "run", "sweep", "export", "serve", "device", "report", "channel")
 
 
 def say(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -62,6 +62,9 @@ def test_a_wrong_key_or_value_is_told_in_one_line_and_makes_no_run(
         (["run", DEMO, "--method", "fedavg"], r"needs one architecture.*lenet5, mlp; give all"),
         (["run", DEMO, "--devices", "1"], r"devices = 1 is fewer than the 3 groups"),
         (["run", DEMO, "--seeds", "0"], r"--seeds 0 must be at least 1"),
+        (["sweep", DEMO, "--seeds", "0"], r"--seeds 0 must be at least 1"),
+        (["sweep", DEMO, "--jobs", "0"], r"--jobs 0 must be at least 1"),
+        (["sweep", DEMO, "--grid", "rounds.count"], r"write KEY=VALUE,VALUE"),
         (["export", DEMO, "--method", "fedaveg"], r"'fedaveg'; did you mean 'fedavg'"),
         (["serve", DEMO, "--method", "fedavg"], r"needs one architecture"),
         (["report", "nowhere"], r"nowhere is not a run"),

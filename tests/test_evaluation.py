@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
 
 from edge_fd.evaluation import Evaluator
+from edge_fd.methods import Local
 from edge_fd.requests import Samples
 
 CLASSES = 5
@@ -20,9 +21,9 @@ CLASSES = 5
 def evaluator(y: Any, predicted: Any) -> Evaluator:
     """One whose student says what ``predicted`` says."""
     logits = np.eye(CLASSES, dtype=np.float32)[predicted]
-    student = SimpleNamespace(predict=lambda _state, _x: logits)
+    student = SimpleNamespace(predict=lambda _state, _x, output: logits)
     desk = SimpleNamespace(student=student, prepare=lambda samples: samples.x)
-    return Evaluator(desk, Samples(np.zeros((len(y), 1)), np.asarray(y)))  # type: ignore[arg-type]
+    return Evaluator(desk, Samples(np.zeros((len(y), 1)), np.asarray(y)), Local())  # type: ignore[arg-type]
 
 
 labels = st.lists(st.integers(0, CLASSES - 1), min_size=1, max_size=40)
@@ -36,7 +37,7 @@ labels = st.lists(st.integers(0, CLASSES - 1), min_size=1, max_size=40)
 )
 def test_accuracies_are_scikit_learns(y: list[int], seed: int, counts: list[int]) -> None:
     predicted = np.random.default_rng(seed).integers(0, CLASSES, len(y))
-    found = evaluator(y, predicted).accuracy(None, np.array(counts))  # type: ignore[arg-type]
+    found = evaluator(y, predicted).accuracy(None, {}, np.array(counts))  # type: ignore[arg-type]
     assert found.test == pytest.approx(accuracy_score(y, predicted))
     # A test part drawn with the device's mix: each sample weighs its class' share over its class.
     seen = np.bincount(y, minlength=CLASSES)
@@ -50,5 +51,5 @@ def test_accuracies_are_scikit_learns(y: list[int], seed: int, counts: list[int]
 
 def test_a_device_that_holds_one_class_is_judged_by_it() -> None:
     found = evaluator([0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 0, 0])
-    own = found.accuracy(None, np.array([0, 7, 0, 0, 0]))  # type: ignore[arg-type]
+    own = found.accuracy(None, {}, np.array([0, 7, 0, 0, 0]))  # type: ignore[arg-type]
     assert (own.test, own.own) == (0.5, 0.0)

@@ -163,6 +163,7 @@ TOOLS = {
     "matplotlib",
     "rich",
     "tomli",
+    "joblib",
 }
 
 # (where, third-party packages, packages of ours); the first row that fits counts.
@@ -176,6 +177,8 @@ TABLE: tuple[tuple[str, set[str], set[str]], ...] = (
     ("edge_fd.students", {"numpy", "onnxruntime", "torch", "onnx"}, {"devices", "edge_fd"}),
     # cbor2 for canonical fused bytes and for what is kept on disk; frames are the broker's.
     ("a device's path", {"numpy", "cbor2"}, {"broker", "devices", "edge_fd"}),
+    # Where the user has a cluster of theirs.
+    ("edge_fd.simulation.workers", {*TOOLS, "ray", "distributed"}, set(PACKAGES)),
     ("edge_fd.simulation", {*TOOLS, "simpy", "scipy"}, set(PACKAGES)),
     ("edge_fd.verbs.channel", TOOLS, set(PACKAGES)),
     ("edge_fd", TOOLS, {"broker", "devices", "edge_fd"}),

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from devices.student import State
-from edge_fd.aggregator import Outcome
 from edge_fd.journal import Journal
 from edge_fd.keeper import JOURNAL, FileKeeper, load_outcome
 from edge_fd.knowledge import Fused, Knowledge
+from edge_fd.outcome import Outcome
 
 RNG = np.random.default_rng(3)
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_fd.codecs import paper_bits
 from edge_fd.knowledge import Fused, Knowledge, smallest_unsigned
 
 VALUE = np.arange(6, dtype=np.float32).reshape(3, 2)
@@ -17,7 +18,7 @@ VALUE = np.arange(6, dtype=np.float32).reshape(3, 2)
 
 def test_a_paper_counts_the_numbers_of_the_value_alone() -> None:
     knowledge = Knowledge("logits", VALUE, {"indices": np.arange(3)})
-    assert knowledge.paper_values == 6
+    assert paper_bits(knowledge) == 6 * 32
 
 
 def test_the_indices_are_none_where_the_whole_set_is_meant() -> None:

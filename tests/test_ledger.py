@@ -21,7 +21,7 @@ def frame(values: int, dtype: str = "float32", *, compress: bool = False) -> byt
 
 def test_a_message_is_split_by_who_causes_its_bytes() -> None:
     data = frame(100)
-    cost = message_bytes(TOPIC, data, paper_values=100)
+    cost = message_bytes(TOPIC, data, paper_bits=100)
     assert cost.payload == 400
     assert cost.envelope == len(data) - 400
     # PUBLISH (3.3): type and flags 1, remaining length 2 (128 to 16383), topic length 2, topic 29,
@@ -29,7 +29,7 @@ def test_a_message_is_split_by_who_causes_its_bytes() -> None:
     assert cost.mqtt == 1 + 2 + 2 + 29 + 2 + 4
     # Each way one segment and one acknowledgement of 20 + 20 + 12 B.
     assert cost.tcp_ip == 4 * 52
-    assert cost.paper_values == 100
+    assert cost.paper_bits == 100
     assert cost.on_air == cost.payload + cost.envelope + cost.mqtt + cost.tcp_ip
 
 
@@ -67,6 +67,6 @@ parts = st.builds(Bytes, *[st.integers(0, 10**6)] * 5)
 @given(st.lists(parts, max_size=6))
 def test_sums_keep_the_split(costs: list[Bytes]) -> None:
     total = sum(costs, Bytes())
-    for name in ("payload", "envelope", "mqtt", "tcp_ip", "paper_values"):
+    for name in ("payload", "envelope", "mqtt", "tcp_ip", "paper_bits"):
         assert getattr(total, name) == sum(getattr(cost, name) for cost in costs)
     assert total.on_air == sum(cost.on_air for cost in costs)

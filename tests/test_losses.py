@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from dataclasses import replace
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_fd.errors import UsageError
 from edge_fd.losses import (
     CROSS_ENTROPY,
     LABEL_DISTILLATION,
     MEAN_ABSOLUTE_ERROR,
+    Loss,
     cross_entropy,
     label_distillation,
     mean_absolute_error,
@@ -98,3 +101,47 @@ def test_the_hash_of_a_loss_follows_its_source_and_its_inputs() -> None:
     other = replace(CROSS_ENTROPY, rows=(), tables=("y",))
     assert len({*hashes, other.source_hash}) == 4
     assert replace(CROSS_ENTROPY).source_hash == CROSS_ENTROPY.source_hash
+
+
+def typed(source: str) -> Any:
+    """A function as one types it at a prompt: there is no file to read it from."""
+    names: dict[str, Any] = {}
+    exec(compile(source, "<stdin>", "exec"), names)  # noqa: S102 - that is the case under test
+    return names["loss"]
+
+
+def test_a_function_typed_at_a_prompt_has_a_hash_of_its_code() -> None:
+    source = "def loss(logits, y):\n    return (logits * y).{}() * {}"
+    hashes = [
+        Loss(typed(source.format(*words)), rows=("y",)).source_hash
+        for words in (("sum", 2.0), ("sum", 3.0), ("mean", 2.0), ("sum", 2.0))
+    ]
+    assert hashes[0] == hashes[3]
+    assert len(set(hashes)) == 3
+    nested = (
+        "def loss(logits, y):\n    return [q * {} for q in (logits if 'a' in {{'a', 'b'}} else y)]"
+    )
+    inner = [Loss(typed(nested.format(n)), rows=("y",)).source_hash for n in (2, 3)]
+    assert inner[0] != inner[1]
+
+
+def test_a_loss_that_is_no_function_is_refused_with_the_remedy() -> None:
+    with pytest.raises(UsageError, match="def or lambda"):
+        _ = Loss(functools.partial(max, 3)).source_hash
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"feature_rows": ("f",)},
+        {"feature_tables": ("f",)},
+        {"vectors": ("f",)},
+        {"features": True},
+        {"theta": True},
+        {"optimizer": "adam"},
+        {"clip_norm": 1.0},
+        {"distributions": ()},
+    ],
+)
+def test_all_that_is_declared_enters_the_hash(change: dict[str, Any]) -> None:
+    assert replace(CROSS_ENTROPY, **change).source_hash != CROSS_ENTROPY.source_hash

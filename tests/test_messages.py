@@ -35,7 +35,7 @@ def test_knowledge_comes_back_with_where_it_belongs() -> None:
     assert read is not None
     np.testing.assert_array_equal(read.value, value)
     np.testing.assert_array_equal(read.indices, [4])
-    assert values == 2
+    assert values == 2 * 32
 
 
 def test_an_upload_without_knowledge_is_done_and_counts_no_values() -> None:
@@ -141,10 +141,10 @@ def test_a_message_is_charged_to_its_round_unless_it_is_evaluation() -> None:
     free = messages.out("efd/v1/r/up/pi/metrics", frame, charged=False)
     assert free.cost is None
     assert (free.round, free.device) == (9, "pi")
-    charged = messages.out(UP, Frame("done", round=9), paper_values=40)
+    charged = messages.out(UP, Frame("done", round=9), paper_bits=40)
     assert charged.cost is not None
     assert charged.cost.payload + charged.cost.envelope == len(charged.payload)
-    assert charged.cost.paper_values == 40
+    assert charged.cost.paper_bits == 40
 
 
 def test_a_broadcast_belongs_to_no_device() -> None:

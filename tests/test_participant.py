@@ -200,7 +200,7 @@ def test_a_resent_upload_is_charged_again_and_its_numbers_count_once(make: Make,
     (second,) = me.tick(me.next_tick_s)
     assert first.cost is not None
     assert second.cost is not None
-    assert (first.cost.paper_values, second.cost.paper_values) == (100, 0)
+    assert (first.cost.paper_bits, second.cost.paper_bits) == (3200, 0)
     assert first.cost.on_air == second.cost.on_air > len(first.payload)
     assert first.payload == second.payload
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from devices.student import State
-from edge_fd.aggregator import Outcome
 from edge_fd.knowledge import Fused, Knowledge
 from edge_fd.messages import Out
+from edge_fd.outcome import Outcome
 from edge_fd.recorder import Member, Recorder
 from edge_fd.records import Bytes, DeviceRecord, RoundRecord
 from edge_fd.rounds import Close
@@ -155,7 +155,7 @@ def test_a_flood_for_written_rounds_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_the_weights_of_the_server_are_tested_where_it_has_any(tmp_path: Path) -> None:
-    with recording(tmp_path, server_accuracy=lambda state: float(len(state.theta))) as recorder:
+    with recording(tmp_path, server_accuracy=lambda outcome: float(len(outcome.state.theta))) as recorder:
         for number, state in ((1, None), (2, STATE)):
             recorder.closed(close(number, "a"), opened_s=0.0, now_s=1.0)
             recorder.fused(outcome(number, state))

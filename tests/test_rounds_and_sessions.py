@@ -62,10 +62,14 @@ class Board:
 class Adversary(RuleBasedStateMachine):
     @initialize(quorum=st.integers(1, 3), share=st.sampled_from([1.0, 0.6]), seed=st.integers(0, 5))
     def begin(self, quorum: int, share: float, seed: int) -> None:
-        self.folder = Path(tempfile.mkdtemp())
-        self.plan = Plan(
+        plan = Plan(
             NAMES, ROUNDS, quorum, 10.0, seed=seed, participation=share, join_s=5.0, remind_s=3.0
         )
+        self.begin_with(plan)
+
+    def begin_with(self, plan: Plan) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.plan = plan
         self.now_s = 0.0
         self.epoch = 0
         self.retained: tuple[int, bool, int | None] | None = None
@@ -444,7 +448,7 @@ class Adversary(RuleBasedStateMachine):
             assert board.left is not None, f"{board.name} never leaves"
             assert board.left.knowledge == self.outcomes.get(last)
         ended = {number for what, number, _, _ in self.durable if what in ("close", "failed")}
-        assert ended == set(range(1, ROUNDS + 1))
+        assert ended == set(range(1, self.plan.rounds + 1))
         self.an_accepted_one_is_never_lost()
         again = Rounds(self.plan, self.durable)
         assert (again.status, again.after) == ("finished", last)

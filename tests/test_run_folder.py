@@ -128,6 +128,15 @@ def test_a_record_that_is_there_is_not_written_twice(tmp_path: Path) -> None:
     assert run.facts["starts"] == 2
 
 
+def test_records_given_together_are_written_once_each_and_in_order(tmp_path: Path) -> None:
+    first, second = DEVICE, replace(DEVICE, device="b")
+    with RunFolder(tmp_path) as folder:
+        folder.start(SCENARIO, FACTS)
+        folder.device(second, first, replace(first, loss=9.0))
+        folder.device()
+        assert load_run(tmp_path).devices == (second, first)  # already on disk
+
+
 def test_parquet_holds_what_the_lines_hold(tmp_path: Path) -> None:
     lost = {"off": 1, "retry_limit": 2}
     second = replace(DEVICE, device="b", loss=None, profile=None, lost_messages=dict(lost))
@@ -138,7 +147,7 @@ def test_parquet_holds_what_the_lines_hold(tmp_path: Path) -> None:
         for line in map(json.loads, lines):
             for way in ("up", "down"):
                 for part, value in line.pop(way, {}).items():
-                    line[f"{way}_{part}" + "_bytes" * (part != "paper_values")] = value
+                    line[f"{way}_{part}" + "_bytes" * (part != "paper_bits")] = value
             if name == "devices":
                 counts = line.pop("lost_messages")
                 line |= {f"lost_messages_{key}": counts.get(key, 0) for key in lost}

@@ -74,6 +74,11 @@ class DrawnPeriods(Questions):
         """Return the time of the first change after ``t_s``; infinity if there is none."""
         return self._changes_s[self._period(t_s)]
 
+    def up_until_s(self, t_s: float) -> float:
+        """Return the end of the up period that holds ``t_s``, or ``t_s`` itself when down."""
+        period = self._period(t_s)
+        return self._changes_s[period] if self._is_up_in(period) else t_s
+
     def _is_up_in(self, period: int) -> bool:
         return (period % 2 == 0) == self._starts_up
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from broker.frame import FrameError
-from edge_fd.codecs import quantise
+from edge_fd.codecs import quantise, symbols
 from edge_fd.errors import UnknownNameError
 from edge_fd.knowledge import VALUE_OF_KIND, Knowledge
 
@@ -21,6 +21,7 @@ Form: TypeAlias = Literal["float32", "float16", "uint8"]
 
 DISTRIBUTIONS = frozenset({"probs", "label_table"})
 ROW_SUM_TOLERANCE = 1e-3
+SYMBOLS_MAX = 2**22
 ROUNDING = {np.dtype(np.float32): 0.0, np.dtype(np.float16): 2.0**-12, np.dtype(np.uint8): 1 / 510}
 """Largest error of one probability in each form, so that rows may be off by that times classes."""
 
@@ -47,10 +48,19 @@ def codec(name: str) -> Codec:
     return CODECS[name]
 
 
+def paper_bits(knowledge: Knowledge) -> int:
+    """Bits that a paper would count: 32 for each number, log2 of the alphabet for a symbol."""
+    if knowledge.kind == "symbols":
+        return symbols.bound_bits(knowledge.value.size, int(knowledge.exact["alphabet"][0]))
+    return 32 * int(knowledge.value.size)
+
+
 def to_frame(knowledge: Knowledge, how: Codec) -> tuple[Arrays, Meta]:
     """Return the arrays of a frame and what its meta must say."""
     name = VALUE_OF_KIND[knowledge.kind]
     value, meta = knowledge.value, {}
+    if knowledge.kind == "symbols":
+        return _to_symbols(knowledge)
     if how.form == "float16":
         coded: npt.NDArray[Any] = _to_half(value)
     elif how.form == "uint8" and knowledge.kind in DISTRIBUTIONS:
@@ -76,6 +86,8 @@ def from_frame(
     if name not in arrays:
         raise FrameError("key", f"a frame of kind {kind!r} needs the array {name!r}")
     coded = arrays[name]
+    if kind == "symbols":
+        return _from_symbols(coded, arrays, meta)
     if coded.dtype not in ROUNDING:
         raise FrameError(
             "dtype", f"array {name!r} has dtype {coded.dtype}; float32, float16 or uint8 expected"
@@ -83,6 +95,10 @@ def from_frame(
     value = _value(kind, coded, meta)
     if kind in DISTRIBUTIONS:
         value = _normalised(kind, value, ROUNDING[coded.dtype])
+    return Knowledge(kind, value, _exact(name, arrays))
+
+
+def _exact(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
     exact = {key: array for key, array in arrays.items() if key != name}
     for key, array in exact.items():
         if array.dtype.kind not in "iu" or array.ndim != 1:
@@ -90,7 +106,31 @@ def from_frame(
                 "dtype",
                 f"array {key!r} must be one row of integers, got {array.dtype} {array.shape}",
             )
-    return Knowledge(kind, value, exact)
+    return exact
+
+
+def _to_symbols(knowledge: Knowledge) -> tuple[Arrays, Meta]:
+    whole = np.rint(knowledge.value).astype(np.int64)
+    packed = symbols.pack(whole, int(knowledge.exact["alphabet"][0]))
+    coded = np.frombuffer(packed, np.uint8)
+    return {"symbols": coded, **knowledge.exact}, {"count": len(whole)}
+
+
+def _from_symbols(
+    coded: npt.NDArray[Any], arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[str, Any]
+) -> Knowledge:
+    exact, count = _exact("symbols", arrays), meta.get("count")
+    if coded.dtype != np.uint8 or coded.ndim != 1:
+        raise FrameError("dtype", f"symbols must be a row of bytes, got {coded.dtype}")
+    if type(count) is not int or not 0 <= count <= SYMBOLS_MAX:
+        raise FrameError("key", f"'count' must be 0 to {SYMBOLS_MAX} symbols, got {count!r}")
+    if "alphabet" not in exact or exact["alphabet"].shape != (1,):
+        raise FrameError("key", "symbols need the array 'alphabet' of one number")
+    try:
+        whole = symbols.unpack(coded.tobytes(), count, int(exact["alphabet"][0]))
+    except ValueError as error:
+        raise FrameError("range", str(error)) from None
+    return Knowledge("symbols", whole.astype(np.float32), exact)
 
 
 def _to_half(value: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:

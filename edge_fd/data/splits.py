@@ -1,6 +1,6 @@
 """Who holds what: private parts, a proxy part and a test part, as indices.
 
-The order of the draws is proxy, test, private parts, each from a stream of its own: the
+The order of the draws is proxy, validation, test, private parts, each from a stream of its own: the
 proxy and test parts stay as they are when devices are added.
 """
 
@@ -36,13 +36,14 @@ class Split:
 
     ``private`` maps each device to rows of the data set's ``x``; ``test`` are rows of
     ``test_x``; ``proxy`` are rows of ``proxy_x`` where ``own_proxy`` (the set came with
-    public data), else rows of ``x``.
+    public data), else rows of ``x``; ``validation`` are rows of ``x``.
     """
 
     private: Mapping[str, Indices]
     proxy: Indices
     test: Indices
     own_proxy: bool
+    validation: Indices
 
 
 def split(
@@ -55,12 +56,14 @@ def split(
     min_per_device: int = 1,
     max_per_device: int | None = None,
     proxy: int = 0,
+    validation: int = 0,
     test: int | None = None,
 ) -> Split:
     """Divide a data set over devices.
 
     ``proxy`` samples are held out first, stratified by label (from ``proxy_x`` where the
-    set has one); ``test`` samples are a stratified part of the test set, None takes all.
+    set has one), then ``validation`` samples for the server; ``test`` samples are a
+    stratified part of the test set, None takes all.
     The rest goes to the devices (``alpha`` counts for ``dirichlet`` only):
 
     * ``iid``: at random, sizes equal within one sample;
@@ -80,6 +83,7 @@ def split(
     _check_names(devices, kind)
     _check_sizes(dataset, minimum=min_per_device, maximum=max_per_device, proxy=proxy, test=test)
     held, pool = _proxy(dataset, proxy, seed)
+    checked, pool = _validation(dataset, pool, validation, seed)
     _check_room(len(devices), min_per_device, len(pool))
     if kind == "iid":
         order = stream(seed, "split", "iid").permutation(pool)
@@ -96,7 +100,8 @@ def split(
         )
         for device, part in zip(devices, parts, strict=True)
     }
-    return Split(private, held, _test(dataset, test, seed), dataset.proxy_x is not None)
+    own_proxy = dataset.proxy_x is not None
+    return Split(private, held, _test(dataset, test, seed), own_proxy, checked)
 
 
 def device_data(dataset: Dataset, part: Split, device: str) -> DeviceData:
@@ -164,6 +169,19 @@ def _proxy(dataset: Dataset, count: int, seed: int) -> tuple[Indices, Indices]:
     if dataset.proxy_y is None:
         return np.sort(rng.permutation(len(dataset.proxy_x))[:count]), everything
     return stratified(dataset.proxy_y, count, rng), everything
+
+
+def _validation(
+    dataset: Dataset, pool: Indices, count: int, seed: int
+) -> tuple[Indices, Indices]:
+    """Return the server's validation part and the rows of ``pool`` that are left."""
+    if count > len(pool):
+        raise UsageError(
+            f"validation = {count} is more than the {len(pool)} samples beside the proxy part;"
+            " lower it"
+        )
+    held = pool[stratified(dataset.y[pool], count, stream(seed, "split", "validation"))]
+    return held, np.setdiff1d(pool, held)
 
 
 def _test(dataset: Dataset, count: int | None, seed: int) -> Indices:

@@ -1,10 +1,11 @@
-"""Layers in ONNX: convolution, max pooling, padding."""
+"""Layers in ONNX: convolution, max pooling, padding, batch norm of inference."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from edge_fd.errors import UsageError
@@ -30,6 +31,17 @@ def _convolution(graph: Graph, _node: Any, *arguments: Any) -> str:
     if transposed:
         return graph.op("ConvTranspose", *inputs, output_padding=list(output_padding), **attributes)
     return graph.op("Conv", *inputs, **attributes)
+
+
+@OPERATORS.of(aten._native_batch_norm_legit_no_training.default)  # noqa: SLF001 - its name
+def _batch_norm(graph: Graph, _node: Any, x: Any, *arguments: Any) -> list[str]:
+    """One node, which ONNX Runtime folds into the convolution before it."""
+    weight, bias, mean, variance, _momentum, eps = arguments
+    channels = int(fake(x).shape[1])
+    scale = graph.constant(np.ones(channels)) if weight is None else graph.same(weight)
+    shift = graph.constant(np.zeros(channels)) if bias is None else graph.same(bias)
+    inputs = (graph.same(x), scale, shift, graph.same(mean), graph.same(variance))
+    return [graph.op("BatchNormalization", *inputs, epsilon=eps)]
 
 
 @OPERATORS.of(aten.max_pool2d_with_indices.default)

@@ -1,8 +1,4 @@
-"""The training step and the forward pass as functions of one flat weight vector.
-
-``theta`` holds all parameters in the order of ``named_parameters``, ``opt`` the
-momentum in the same order.
-"""
+"""The training step and the forward pass as functions of one flat vector (``flat.py``)."""
 
 from __future__ import annotations
 
@@ -10,9 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.func import functional_call, grad_and_value
+from torch.func import grad_and_value
 
+from devices.contents import LossSignature
+from devices.optimizer import ADAM_BETA2, ADAM_EPS, state_length
+from edge_fd.errors import UsageError
 from edge_fd.export.emit import emit
+from edge_fd.export.flat import (
+    call,
+    copied,
+    feature_width,
+    flatten,
+    named_values,
+    statistics,
+    trained_size,
+    unflatten,
+)
 from edge_fd.export.lowerings import decompositions
 from edge_fd.export.operators import OPERATORS
 from edge_fd.export.trace import EXAMPLE_BATCH, trace
@@ -22,71 +31,126 @@ Module = Any
 Tensor = Any
 
 OUTPUTS = ("new_theta", "new_opt", "loss", "logits")
+CLIP_EPS = 1e-6  # that of torch.nn.utils.clip_grad_norm_
+
+SCALARS = {"sgd": ("lr", "momentum"), "adam": ("lr", "momentum", "correction")}
 
 
-def flatten(module: Module) -> Tensor:
-    """Return all parameters as one vector (parameters,) float32."""
-    return torch.cat([p.detach().reshape(-1) for _, p in module.named_parameters()])
-
-
-def unflatten(module: Module, theta: Tensor) -> dict[str, Tensor]:
-    """Return the parts of ``theta`` under the names and shapes of the parameters."""
-    named = list(module.named_parameters())
-    parts = torch.split(theta, [p.numel() for _, p in named])
-    return {name: part.view(p.shape) for (name, p), part in zip(named, parts, strict=True)}
+def signature(loss: Loss, optimizer: str) -> LossSignature:
+    """Return what a graph of ``loss`` takes; ``optimizer`` is meant where the loss names none."""
+    return LossSignature(
+        loss.rows,
+        loss.tables,
+        loss.scalars,
+        loss.feature_rows,
+        loss.feature_tables,
+        loss.vectors,
+        loss.optimizer or optimizer,
+    )
 
 
 def training_graph(
-    module: Module, loss: Loss, *, input_shape: tuple[int, ...], classes: int
+    module: Module,
+    loss: Loss,
+    *,
+    input_shape: tuple[int, ...],
+    classes: int,
+    optimizer: str = "sgd",
 ) -> bytes:
-    """Return the ONNX graph of one SGD step with momentum, as torch.optim.SGD.
+    """Return the ONNX graph of one step by the loss's optimiser, or else by ``optimizer``.
 
-    Inputs: theta, opt, x, the loss's rows, tables and scalars, lr, momentum.
-    Outputs: new_theta, new_opt, loss (), logits (batch, classes) before the
-    step. The batch is open. ``opt = momentum * opt + gradient``,
-    ``theta = theta - lr * opt``; Sutskever et al. 2013 scale by lr inside.
+    Inputs: theta, opt, x, the inputs of the loss in the order of its signature,
+    and the optimiser's scalars. Outputs: new_theta, new_opt, loss (), logits
+    (batch, classes) of training mode, before the step. The batch is open.
+
+    sgd, scalars lr and momentum, as torch.optim.SGD: ``opt = momentum * opt +
+    gradient``, ``theta = theta - lr * opt``; Sutskever et al. 2013 scale by lr
+    inside. adam, Kingma & Ba 2015, algorithm 1, in the order of its section 2:
+    scalars lr over the correction of the first moment, momentum (beta1), and
+    correction, the root of the second moment's.
     """
+    takes, width = signature(loss, optimizer), feature_width(module, input_shape)
+    if loss.needs_features and not width:
+        raise UsageError(
+            "the loss needs the student's features, and no layer's output alone is its logits;"
+            " call the last layer 'head' and return its output"
+        )
     theta = flatten(module)
-    example = {"theta": theta, "opt": torch.zeros_like(theta), "x": _batch(*input_shape)}
-    example |= {name: torch.full_like(_batch(classes), 1 / classes) for name in loss.rows}
-    example |= {name: torch.eye(classes) for name in loss.tables}
-    example |= {name: torch.tensor(1.0) for name in (*loss.scalars, "lr", "momentum")}
-    batched = frozenset(("x", *loss.rows))
-    step = _step(module, loss)
+    opt = torch.zeros(state_length(takes.optimizer, trained_size(module)))
+    example = {"theta": theta, "opt": opt, "x": _batch(*input_shape)}
+    shapes = takes.shapes(
+        samples=EXAMPLE_BATCH, classes=classes, features=width, parameters=theta.numel()
+    )
+    example |= {name: torch.full(shape, 1 / classes) for name, shape in shapes.items()}
+    example |= {name: torch.tensor(1.0) for name in SCALARS[takes.optimizer]}
+    batched = frozenset(("x", *takes.batched))
+    step = _step(copied(module, training=True), loss, takes)
     traced = trace(step, example, batched=batched, decompositions=decompositions())
     return emit(traced, OUTPUTS, OPERATORS)
 
 
 def inference_graph(module: Module, *, input_shape: tuple[int, ...]) -> bytes:
-    """Return the ONNX graph of x -> logits; ``theta`` is an external initialiser."""
+    """Return the ONNX graph of x -> logits, features; ``theta`` is an external initialiser.
+
+    Without features the second output is left out.
+    """
+    module = copied(module, training=False)
+    named = named_values(module)
+    has_features = feature_width(module, input_shape) > 0
 
     def forward(theta: Tensor, x: Tensor) -> tuple[Tensor, ...]:
-        return (functional_call(module, unflatten(module, theta), (x,)),)
+        out = call(module, unflatten(named, theta), x, features=has_features)
+        return (out.logits, out.features) if has_features else (out.logits,)
 
     example = {"theta": flatten(module), "x": _batch(*input_shape)}
     table = decompositions()
     traced = trace(forward, example, batched=frozenset({"x"}), decompositions=table)
-    return emit(traced, ("logits",), OPERATORS, external=("theta",))
+    outputs = ("logits", "features") if has_features else ("logits",)
+    return emit(traced, outputs, OPERATORS, external=("theta",))
 
 
-def _step(module: Module, loss: Loss) -> Callable[..., tuple[Tensor, ...]]:
-    names = loss.rows + loss.tables + loss.scalars
+def _step(module: Module, loss: Loss, takes: LossSignature) -> Callable[..., tuple[Tensor, ...]]:
+    parameters, buffers = dict(module.named_parameters()), statistics(module)
+    trained, total = trained_size(module), flatten(module).numel()
+    descend = _adam if takes.optimizer == "adam" else _sgd
 
     def step(theta: Tensor, opt: Tensor, x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        *values, lr, momentum = rest
+        given = dict(zip(takes.names, rest, strict=False))
+        weights, kept = (theta.split((trained, total - trained))) if buffers else (theta, None)
+        given |= {name: given[name][:trained] for name in takes.vectors if buffers}
+        before = unflatten(buffers, kept) if buffers else {}
 
-        def objective(parameters: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-            logits = functional_call(module, parameters, (x,))
-            return loss.function(logits, **dict(zip(names, values, strict=True))), logits
+        def objective(weights: Tensor) -> tuple[Tensor, Any]:
+            values = {**unflatten(parameters, weights), **before}
+            out = call(module, values, x, features=loss.features)
+            extra = {"features": out.features} if loss.features else {}
+            extra |= {"theta": weights} if loss.theta else {}
+            return loss.function(out.logits, **given, **extra), (out.logits, out.statistics)
 
-        gradients, (value, logits) = grad_and_value(objective, has_aux=True)(
-            unflatten(module, theta)
-        )
-        gradient = torch.cat([gradients[name].reshape(-1) for name in gradients])
-        new_opt = momentum * opt + gradient
-        return theta - lr * new_opt, new_opt, value, logits
+        gradient, (value, (logits, after)) = grad_and_value(objective, has_aux=True)(weights)
+        if loss.clip_norm is not None:
+            gradient = gradient * (loss.clip_norm / (gradient.norm() + CLIP_EPS)).clamp(max=1)
+        change, new_opt = descend(gradient, opt, *rest[len(takes.names) :])
+        parts = [weights - change, *(after[name].reshape(-1) for name in buffers)]
+        return torch.cat(parts) if buffers else parts[0], new_opt, value, logits
 
     return step
+
+
+def _sgd(gradient: Tensor, opt: Tensor, lr: Tensor, momentum: Tensor) -> tuple[Tensor, Tensor]:
+    new_opt = momentum * opt + gradient
+    return lr * new_opt, new_opt
+
+
+def _adam(
+    gradient: Tensor, opt: Tensor, lr: Tensor, momentum: Tensor, correction: Tensor
+) -> tuple[Tensor, Tensor]:
+    size = gradient.numel()
+    first, second, steps = opt.split((size, size, 1))
+    first = first + (1 - momentum) * (gradient - first)
+    second = ADAM_BETA2 * second + (1 - ADAM_BETA2) * (gradient * gradient)
+    change = lr * (first / (second.sqrt() / correction + ADAM_EPS))
+    return change, torch.cat([first, second, steps + 1])
 
 
 def _batch(*shape: int) -> Tensor:

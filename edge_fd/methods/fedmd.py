@@ -23,7 +23,7 @@ from edge_fd.methods.base import (
 )
 from edge_fd.methods.local import train_privately
 from edge_fd.methods.proxy import chosen, with_indices
-from edge_fd.requests import Predict, Train, one_hot
+from edge_fd.requests import Predict, Samples, Train, one_hot
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,18 @@ class FedMD(Method):
 
     def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:
         """Transfer at first, digest the last consensus, revisit, publish logits."""
-        proxy = device.proxy
         if device.capability == "train":
             if self.transfer_epochs and "transferred" not in device.memory:
-                public = chosen(proxy, None)
+                public = chosen(device.proxy, None)
                 y = {"y": one_hot(public.labels, device.classes)}
                 yield Train("local", public, y, epochs=self.transfer_epochs)
                 device.memory["transferred"] = np.ones(1, np.uint8)
             if knowledge is not None:
-                samples = chosen(proxy, knowledge.indices)
+                samples = self.public(device, round, knowledge)
                 target = {"target": knowledge.value}
                 yield Train("digest", samples, target, epochs=self.digest_epochs)
             yield from train_privately(device, self.local_epochs)
-        logits = yield Predict(chosen(proxy, round.indices), output="logits")
+        logits = yield Predict(self.public(device, round), output="logits")
         return Knowledge("logits", logits)
 
     def fuse(self, server: Server, round: Round, uploads: Mapping[str, Knowledge]) -> ServerHalf:  # noqa: ARG002
@@ -76,3 +75,7 @@ class FedMD(Method):
         consensus = mean([upload.value for upload in uploads.values()]).astype(np.float32)
         return Fused(shared=with_indices(Knowledge("logits", consensus), round))
         yield
+
+    def public(self, device: Device, round: Round, knowledge: Knowledge | None = None) -> Samples:
+        """Public samples that ``knowledge`` is about, or, without it, that the round asks about."""
+        return chosen(device.proxy, round.indices if knowledge is None else knowledge.indices)

@@ -36,8 +36,12 @@ class Local(Method):
         yield
 
 
-def train_privately(device: Device, epochs: int) -> DeviceHalf:
-    """Cross-entropy on the private samples: the local phase of most methods."""
+def train_privately(device: Device, epochs: int, *, steps: int = 0) -> DeviceHalf:
+    """Cross-entropy on the private samples: the local phase of most methods.
+
+    ``steps`` mini-batches, or ``epochs`` passes where it is 0.
+    """
     y = one_hot(device.private.labels, device.classes)
-    yield Train("local", device.private, {"y": y}, epochs=epochs)
+    passes = None if steps else epochs
+    yield Train("local", device.private, {"y": y}, epochs=passes, steps=steps or None)
     return None

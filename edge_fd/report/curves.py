@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.transforms import ScaledTranslation
 
 from edge_fd.report.drawing import looks, style, svg
 from edge_fd.report.groups import (
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 LOG_FROM = 20.0
 """An axis is logarithmic where the costs of two lines differ by more than this factor."""
+BANDS = 3
+"""So many lines have their spread as bands; more would hide each other and get bars."""
+MARKS = 8
+"""Markers of a line, and bars where it has them."""
+ASIDE_PT = 7.0
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ def latency_plot(groups: Sequence[Group]) -> Plot:
         group.title: [value for value in map(seconds, group.records) if value is not None]
         for group in groups
     }
-    times = {label: values for label, values in times.items() if values}
+    times = {label: sorted(values) for label, values in times.items() if values}
     if not times:
         return Plot(name, title, caption, None)
     with style(name):
@@ -105,7 +111,8 @@ def latency_plot(groups: Sequence[Group]) -> Plot:
         for label, values in times.items():
             line = found[label]
             axes.ecdf(values, label=label, markevery=[(len(values) + 1) // 2], **line)
-        _scale(axes, [sorted(values)[len(values) // 2] for values in times.values()], three_digits)
+        medians = [values[len(values) // 2] for values in times.values()]
+        _scale(axes, [*medians, *(values[-1] for values in times.values())], three_digits)
         axes.set_xlabel("seconds")
         axes.set_ylabel("share of device rounds")
         _legend(figure, axes)
@@ -117,21 +124,40 @@ def _accuracy_plot(groups: Sequence[Group], against: _Against) -> Plot:
     lines = [(group, line) for group, line in found if line is not None]
     if not lines:
         return Plot(against.name, against.title, against.caption, None)
+    spread = [group.title for group, _ in lines if len(group.runs) > 1]
     with style(against.name):
         figure, axes = _axes()
         look = looks(groups)
         for group, line in lines:
             _draw(axes, group, line, look[group.title])
+            if group.title in spread and line.x[-1] > 0:
+                place = spread.index(group.title) / len(spread) if len(spread) > BANDS else None
+                _draw_spread(axes, line, look[group.title]["color"], place)
         if against.name in {"rounds", "own"}:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         else:
             _scale(axes, [line.x[-1] for _, line in lines], against.form)
-        axes.set_xlabel(against.label)
+        simulated = against.name == "seconds" and all(group.mode == "simulated" for group in groups)
+        axes.set_xlabel(f"simulated {against.label}" if simulated else against.label)
         axes.set_ylabel(_TEST if against.accuracy == "accuracy_test" else _OWN)
         _legend(figure, axes)
         return Plot(
-            against.name, against.title, against.caption, svg(figure, against.name, against.title)
+            against.name,
+            against.title,
+            f"{against.caption}{_told(spread, [group for group, _ in lines])}",
+            svg(figure, against.name, against.title),
         )
+
+
+def _told(spread: Sequence[str], groups: Sequence[Group]) -> str:
+    """The end of a caption: what a line and the area about it are."""
+    if not spread:
+        return ""
+    counts = sorted({len(group.runs) for group in groups})
+    seeds = " or ".join(str(count) for count in counts)
+    shape = "Bars span" if len(spread) > BANDS else "The band spans"
+    means = f"Lines are means over {seeds} seeds at the same round"
+    return f" {means}. {shape} the least to the greatest seed."
 
 
 def _draw(axes: Axes, group: Group, line: Curve, look: dict[str, Any]) -> None:
@@ -140,11 +166,31 @@ def _draw(axes: Axes, group: Group, line: Curve, look: dict[str, Any]) -> None:
         # Costs nothing: no place on a logarithmic axis, and a column of points on a linear one.
         axes.axhline(y[-1], label=f"{group.title}, at no cost", color=look["color"], linestyle=":")
         return
-    axes.plot(line.x, y, label=group.title, markevery=max(1, len(y) // 8), **look)
-    if len(group.runs) > 1:
-        low = [100 * value for value in line.low]
-        high = [100 * value for value in line.high]
-        axes.fill_between(line.x, low, high, color=look["color"], alpha=0.18, linewidth=0)
+    axes.plot(line.x, y, label=group.title, markevery=max(1, len(y) // MARKS), **look)
+
+
+def _draw_spread(axes: Axes, line: Curve, colour: str, place: float | None) -> None:
+    """Draw the least and the greatest accuracy: a band, or bars at some rounds.
+
+    ``place`` in [0, 1) chooses the rounds that have bars, so that lines take turns, and
+    moves them aside by a little, so that those of one round stand beside each other.
+    """
+    low = [100 * value for value in line.low]
+    high = [100 * value for value in line.high]
+    if place is None:
+        axes.fill_between(line.x, low, high, color=colour, alpha=0.18, linewidth=0)
+        return
+    step = max(1, len(low) // MARKS)
+    at = slice(int(place * step), None, step)
+    aside = ScaledTranslation((place - 0.5) * ASIDE_PT / 72, 0, axes.figure.dpi_scale_trans)
+    axes.vlines(
+        line.x[at], low[at], high[at],
+        color=colour, linewidth=1.2, transform=axes.transData + aside,
+    )  # fmt: skip
+    # What is moved aside does not count towards the limits of the axes.
+    axes.update_datalim(
+        [*zip(line.x[at], low[at], strict=True), *zip(line.x[at], high[at], strict=True)]
+    )
 
 
 def _axes() -> tuple[Figure, Axes]:

@@ -2,7 +2,8 @@
 
 Colours are those of Okabe and Ito (2008, "Color universal design"), without
 the yellow, which is too light for a line on white; a method keeps its colour
-in every figure, and groups of one method and mode differ in their markers.
+in every figure, and groups of one method and mode differ in their markers. Where
+all runs are of one method, each group has a colour.
 Simulated is a solid line with filled markers, deployed a dashed line with open
 ones, so that print in grey tells them apart.
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 
 INK = "#1f2328"
 GRID = "#d8dee4"
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", INK)
+DASHES = {"simulated": ("-", (0, (7, 1.5, 1.5, 1.5))), "deployed": ((0, (4, 2)), (0, (1, 1)))}
+"""Lines of the first methods, and of those from the ninth on, which have their colours."""
 MARKERS = "os^Dv>P"
 FONTS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 STYLE = {
@@ -71,20 +75,20 @@ def style(name: str) -> Iterator[None]:
 def looks(groups: Sequence[Group]) -> dict[str, dict[str, Any]]:
     """Return the line properties of each group, by its title."""
     methods = list(dict.fromkeys(group.method for group in groups))
-    seen: dict[tuple[str, str], int] = {}
+    alone = len(methods) == 1
+    seen: Counter[tuple[str, str]] = Counter()
     found = {}
     for group in groups:
-        place = methods.index(group.method)
-        twin = seen.get((group.method, group.mode), 0)
-        seen[group.method, group.mode] = twin + 1
-        colour = PALETTE[place % len(PALETTE)]
-        simulated = group.mode == "simulated"
+        twin = seen[group.method, group.mode]
+        seen[group.method, group.mode] += 1
+        place = twin if alone else methods.index(group.method)
+        lap, at = divmod(place, len(PALETTE))
         found[group.title] = {
-            "color": colour,
-            # The eighth method has the colour of the first, but not its marker.
-            "marker": MARKERS[(place + place // len(PALETTE) + 3 * twin) % len(MARKERS)],
-            "linestyle": "-" if simulated else (0, (4, 2)),
-            "markerfacecolor": colour if simulated else "none",
+            "color": PALETTE[at],
+            # The ninth method has the colour of the first, but neither its marker nor its line.
+            "marker": MARKERS[(place + 3 * (0 if alone else twin)) % len(MARKERS)],
+            "linestyle": DASHES[group.mode][lap % 2],
+            "markerfacecolor": PALETTE[at] if group.mode == "simulated" else "none",
         }
     return found
 

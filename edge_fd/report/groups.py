@@ -1,18 +1,20 @@
 """Which runs belong together: one method in one mode, over its seeds.
 
-A group is one line in a plot and one row in a table. Runs of one method, mode,
-scenario and number of devices whose seeds differ are one group, finished and
-unfinished ones apart. Where two of them share a seed, something else differs
-between them and each stands alone.
+A group is one line in a plot and one row in a table. Runs whose method, mode
+and scenario are the same to the last key, but whose seeds differ, are one
+group, finished and unfinished ones apart. Where two of them share a seed,
+something else differs between them and each stands alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, TypeAlias
 
+from edge_fd.report.settings import differences, is_count, settings_of, short_names
 from edge_fd.report.summary import joules, summarise
 from edge_fd.run_folder import Run
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from edge_fd.records import DeviceRecord, Mode, Summary
 
 Quantity: TypeAlias = Callable[[Run], dict[int, float]]
+MOST_KEYS = 4
+"""Where runs of a method differ in more keys, they are told apart by their folders."""
 
 
 @dataclass(frozen=True)
@@ -71,46 +75,87 @@ class Spread:
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
     """Return the groups in the order in which their first runs come."""
-    summaries = {run.path: summary_of(run) for run in runs}
-    members: dict[tuple[str, ...], list[Run]] = {}
+    members: dict[_Key, list[Run]] = {}
     for run in runs:
-        members.setdefault(_key(run, summaries[run.path]), []).append(run)
-    both = len({key[1] for key in members}) > 1
+        members.setdefault(_key(run), []).append(run)
+    labels = _labels(members)
+    both = len({key.mode for key in members}) > 1
     groups = []
     for key, same in members.items():
-        rivals = [other for other in members if other[:2] == key[:2]]
-        # Scenario and devices stand in a label only where they tell it from its rivals.
-        parts = [
-            part
-            for index, part in enumerate(key)
-            if index in {0, 4} or (index > 1 and any(other[index] != part for other in rivals))
-        ]
         seeds = {run.facts["seed"] for run in same}
-        for together in [same] if len(seeds) == len(same) else [[run] for run in same]:
-            name = [] if together is same else [run.name for run in together]
-            label = ", ".join(part for part in [*parts, *name] if part)
+        alone = len(seeds) < len(same)
+        for together in [[run] for run in same] if alone else [same]:
+            label = f"{labels[key]}, {together[0].name}" if alone else labels[key]
             groups.append(
                 Group(
                     label=label,
-                    title=f"{label} ({key[1]})" if both else label,
-                    method=key[0],
-                    mode=same[0].facts["mode"],
+                    title=f"{label} ({key.mode})" if both else label,
+                    method=key.method,
+                    mode=key.mode,
                     runs=tuple(together),
-                    summaries=tuple(summaries[run.path] for run in together),
+                    summaries=tuple(summary_of(run) for run in together),
                 )
             )
     return groups
 
 
-def _key(run: Run, summary: Summary) -> tuple[str, ...]:
-    """Return what runs of one group share: method, mode, then what may stand in a label."""
-    return (
-        run.facts["method"],
-        run.facts["mode"],
-        str(run.facts.get("scenario", "")),
-        f"{summary.devices} devices",
-        "" if run.summary is not None else "unfinished",
+@dataclass(frozen=True)
+class _Key:
+    """What runs of one group share; ``settings`` are the pairs of :func:`settings_of`."""
+
+    method: str
+    mode: Mode
+    scenario: str
+    devices: str
+    unfinished: str
+    settings: tuple[tuple[str, str], ...]
+
+
+def _key(run: Run) -> _Key:
+    return _Key(
+        method=run.facts["method"],
+        mode=run.facts["mode"],
+        scenario=str(run.facts.get("scenario", "")),
+        devices=f"{summary_of(run).devices} devices",
+        unfinished="" if run.summary is not None else "unfinished",
+        settings=tuple(sorted(settings_of(run).items())),
     )
+
+
+def _labels(members: Mapping[_Key, Sequence[Run]]) -> dict[_Key, str]:
+    """Return for each group its method and what tells it from the others of that method."""
+    labels = {}
+    for key, same in members.items():
+        rivals = [
+            other for other in members if (other.method, other.mode) == (key.method, key.mode)
+        ]
+        parts = [key.method]
+        parts += [key.scenario] if any(other.scenario != key.scenario for other in rivals) else []
+        rivals = [other for other in rivals if other.scenario == key.scenario]
+        several = any(other.devices != key.devices for other in rivals)
+        parts += [key.devices] if several else []
+        told = _told(key, rivals, counts=not several)
+        parts += told if len(told) <= MOST_KEYS else [same[0].name]
+        parts += (
+            [key.unfinished] if any(other.unfinished != key.unfinished for other in rivals) else []
+        )
+        labels[key] = ", ".join(part for part in parts if part)
+    found = Counter((key.mode, label) for key, label in labels.items())
+    return {
+        key: label if found[key.mode, label] == 1 else f"{label}, {members[key][0].name}"
+        for key, label in labels.items()
+    }
+
+
+def _told(key: _Key, rivals: Sequence[_Key], *, counts: bool) -> list[str]:
+    """Return the settings in which some rival differs, as ``name=value``.
+
+    Without ``counts``, the sizes of device groups are left out: their sum is told.
+    """
+    keys = differences([dict(other.settings) for other in rivals])
+    names = short_names([name for name in keys if counts or not is_count(name)])
+    mine = dict(key.settings)
+    return [f"{name}={mine.get(full, 'unset')}" for full, name in names.items()]
 
 
 def spread(values: Sequence[float | None]) -> Spread | None:

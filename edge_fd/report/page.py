@@ -84,7 +84,6 @@ def _page(runs: Sequence[Run]) -> str:
         rows=comparison_rows(runs),
         marks=origins,
         notes=NOTES[1:],
-        spread=any(len(group.runs) > 1 for group in groups),
         deployed=any(group.mode == "deployed" for group in groups),
         curves=[*curve_plots(groups), latency_plot(groups)],
         splits=split_plots(groups),
@@ -127,7 +126,12 @@ def _head(shown: Sequence[_Shown]) -> dict[str, str]:
             f"{package} {' and '.join(_distinct(found))}" for package, found in versions.items()
         ],
     }
-    return {key: ", ".join(values) for key, values in lines.items() if values}
+    # What holds commas itself is set apart by semicolons.
+    return {
+        key: ("; " if any("," in value for value in values) else ", ").join(values)
+        for key, values in lines.items()
+        if values
+    }
 
 
 def _spans() -> list[tuple[str, int]]:

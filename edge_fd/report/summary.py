@@ -169,5 +169,5 @@ def _share(total: Bytes, count: int) -> Bytes:
         envelope=round(total.envelope / count),
         mqtt=round(total.mqtt / count),
         tcp_ip=round(total.tcp_ip / count),
-        paper_values=round(total.paper_values / count),
+        paper_bits=round(total.paper_bits / count),
     )

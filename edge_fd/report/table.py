@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge_fd.run_folder import Run
 
 KILO = 1000
+UNITS = {"": 1, "B": 1, "kB": KILO, "MB": KILO**2, "GB": KILO**3}
 MARKS: dict[Origin, str] = {"measured": "*", "modelled": "~", "not measured": "-"}
 
 
@@ -35,10 +36,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number of the table: ``text`` as printed without its mark."""
+    """A number of the table: mean and deviation over seeds, ``text`` as printed without mark."""
 
     text: str
     value: float | None
+    deviation: float | None
     origin: Origin
 
     @property
@@ -101,7 +103,7 @@ NOTES = (
     "* measured, ~ modelled, - not measured.",
     "Accuracy after the last evaluated round, mean over devices: shared test part, own label mix.",
     "Bytes and joules per device over the whole run, without what is sent once. 1 kB = 1000 B.",
-    "Several seeds: means, accuracy with the sample standard deviation.",
+    "Several seeds: mean ± sample standard deviation; without ± where all seeds agree.",
 )
 
 
@@ -121,8 +123,8 @@ def comparison_rows(runs: Sequence[Run]) -> list[Row]:
 def comparison_table(runs: Sequence[Run]) -> str:
     """Return the comparison as aligned plain text, for a terminal or a pipe.
 
-    Numbers are means over seeds; accuracies also show the sample standard
-    deviation. ``*`` marks measured, ``~`` modelled, ``-`` not measured.
+    Numbers are means over seeds with the sample standard deviation. ``*``
+    marks measured, ``~`` modelled, ``-`` not measured.
     """
     rows = comparison_rows(runs)
     lines = [
@@ -130,17 +132,21 @@ def comparison_table(runs: Sequence[Run]) -> str:
         ["method", "mode", "seeds", "devices", "rounds", *(column.head for column in COLUMNS)],
         *(_line(row) for row in rows),
     ]
+    text = aligned(lines, left=2).splitlines()
+    ruler = "-" * max(len(line) for line in text)
+    return "\n".join([*text[:2], ruler, *text[2:], ruler, *NOTES, *_losses(rows)])
+
+
+def aligned(lines: Sequence[Sequence[str]], *, left: int) -> str:
+    """Return rows of cells as text in columns, the first ``left`` of them to the left."""
     widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
-    left = 2
-    text = [
+    return "\n".join(
         "  ".join(
             cell.ljust(width) if index < left else cell.rjust(width)
             for index, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
-    ]
-    ruler = "-" * max(len(line) for line in text)
-    return "\n".join([*text[:2], ruler, *text[2:], ruler, *NOTES, *_losses(rows)])
+    )
 
 
 def _losses(rows: Sequence[Row]) -> list[str]:
@@ -173,12 +179,22 @@ def _cell(group: Group, column: Column) -> Cell:
     over = None if unknown else spread([column.value(summary) for summary in group.summaries])
     said = {summary.origins.get(column.origin, "not measured") for summary in group.summaries}
     if over is None or "not measured" in said:
-        return Cell("", None, "not measured")
+        return Cell("", None, None, "not measured")
     text = column.form(over.mean)
-    if column.form is percent and over.deviation is not None:
-        text += f" ±{column.form(over.deviation)}"
+    if over.deviation:
+        text = with_deviation(text, over.deviation, percents=column.form is percent)
     # Modelled in one seed makes the mean a modelled one.
-    return Cell(text, over.mean, "modelled" if "modelled" in said else "measured")
+    origin: Origin = "modelled" if "modelled" in said else "measured"
+    return Cell(text, over.mean, over.deviation, origin)
+
+
+def with_deviation(text: str, deviation: float, *, percents: bool) -> str:
+    """Put a deviation behind a printed mean: in its unit, with as many decimals or one digit."""
+    number, space, unit = text.partition(" ")
+    scaled = 100 * deviation if percents else deviation / UNITS[unit]
+    needed = -math.floor(math.log10(scaled))
+    decimals = max(len(number.partition(".")[2]), needed)
+    return f"{number} ±{scaled:,.{decimals}f}{space}{unit}"
 
 
 def _rounds(summaries: Sequence[Summary]) -> str:

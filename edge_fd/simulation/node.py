@@ -10,14 +10,17 @@ import simpy
 
 import channel_sim
 from devices.profile import DeviceProfile
-from edge_fd.desk import Desk, Spent, Work
-from edge_fd.kit import Kit, KitDevice
+from edge_fd import messages
+from edge_fd.desk import Desk, Job, Spent, Work
+from edge_fd.kit import Kit, KitDevice, device_of
+from edge_fd.knowledge import Knowledge
 from edge_fd.messages import Out
-from edge_fd.methods.base import Device
+from edge_fd.methods.base import Round
 from edge_fd.participant import Identity, Participant
 from edge_fd.recorder import Recorder
 from edge_fd.simulation.timer import Timer
 from edge_fd.store import Saved
+from edge_fd.task import Replay, Task
 
 KEEPALIVE_S = 60.0
 """A broker notices a silent device after one and a half of these (MQTT 3.1.1, 3.1.2.10)."""
@@ -35,7 +38,8 @@ class Node:
     """A device under the simulator's clock.
 
     ``send`` carries a message to the aggregator; ``booted`` and ``died`` tell
-    the broker that the device subscribed, or fell silent.
+    the broker that the device subscribed, or fell silent. ``jobs`` computes a
+    task elsewhere; None: here, when virtual time has come.
     """
 
     def __init__(
@@ -51,13 +55,14 @@ class Node:
         send: Callable[[Node, Out], None],
         booted: Callable[[Node], None],
         died: Callable[[str, str, bytes], None],
+        jobs: Callable[[Node, Task], Job[Knowledge | None] | Replay] | None = None,
     ) -> None:
         self.name = me.name
         self.up = False
         self.session = 0
         self._env, self._kit, self._me, self._desk = env, kit, me, desk
         self._profile, self._power, self._recorder = profile, power, recorder
-        self._send, self._booted, self._died = send, booted, died
+        self._send, self._booted, self._died, self._jobs = send, booted, died, jobs
         self._saved = Saved(0, b"", desk.student.initial)
         self._timer = Timer(env, self._tick)
         self._job: simpy.Process | None = None
@@ -88,7 +93,19 @@ class Node:
         if not self.up:
             return
         self._opened_s = round_opened_s
-        self._act(self._participant.receive_frame(message.topic, message.frame, self._env.now))
+        self._act(self._participant.receive_out(message, self._env.now))
+
+    def foresee(self, announced: Out, piece: Out | None) -> Task | None:
+        """What it will compute once it has these two; None where it will not, or is busy."""
+        number = announced.frame.round
+        after, _, indices = messages.read_announce(announced.frame)
+        found = 0 if piece is None else piece.frame.round
+        busy = self._job is not None and self._job.is_alive
+        if not self.up or busy or self._saved.done >= number or found != after:
+            return None
+        return self._participant.task(
+            Round(number, indices, after=after), None if piece is None else piece.piece
+        )
 
     def spend(self, number: int, **joules: float) -> None:
         """Draw energy, charged to a round; an empty battery ends the device."""
@@ -119,11 +136,11 @@ class Node:
         self._opened_s = self._env.now
         self._idle_since_s = self._env.now
         identity = Identity(kit.scenario.name, me.name, me.name.encode(), self.session)
-        device = Device(me.name, me.bundle.classes, me.group.capability, me.private, kit.proxy)
+        jobs = self._jobs
         self._participant = Participant(
             identity,
             kit.method,
-            device,
+            device_of(kit, me),
             self._desk,
             codec=kit.codec,
             seed=kit.scenario.seed,
@@ -131,6 +148,8 @@ class Node:
             save=self._keep,
             resend_s=kit.scenario.rounds.resend_s,
             jitter_s=kit.scenario.rounds.jitter_s,
+            buffered=kit.plan.buffer > 0,
+            jobs=None if jobs is None else lambda task: jobs(self, task),
         )
         self._act(self._participant.connected(self._env.now))
         self._booted(self)
@@ -179,10 +198,10 @@ class Node:
         begun_s, spent = self._env.now, Spent()
         self._recorder.note(self.name, number, down_s=begun_s - self._opened_s)
         try:
-            while job.request is not None:
+            while not job.over:
                 seconds = self._seconds(job.work)
                 yield self._env.timeout(seconds)
-                spent.add(job.request, seconds)
+                spent.add(job.kind, seconds)
                 job.answer()
         except simpy.Interrupt:
             self._charge_computing(number, begun_s)

@@ -76,13 +76,8 @@ class Radio:
         self, direction: Direction, device: str, size_bytes: int, done: Callable[[Flight], None]
     ) -> None:
         """Carry one message of ``size_bytes`` on air from now on; ``done`` hears of its end."""
-
-        def ended(flight: Flight) -> None:
-            self.under_way -= 1
-            done(flight)
-
         self.under_way += 1
-        _Trip(self, direction, device, size_bytes, ended).begin()
+        _Trip(self, direction, device, size_bytes, done).begin()
 
     def leave(self, device: str, reason: Literal["off", "battery"] = "off") -> None:
         """End all messages of a device: it is down."""
@@ -100,22 +95,22 @@ class Radio:
             for (device, medium), loss_db in zip(self.media.items(), losses_db, strict=True):
                 medium.set_loss(device, loss_db)
 
-    def first_up_s(self, device: str) -> float:
-        """When the device's link is up, from now on."""
-        outage = self._outages.get(device)
-        return self.env.now if outage is None else outage.first_up_s(self.env.now)
+    def wait_s(self, device: str) -> float:
+        """Return how long the device's link is still down; 0 where it is up.
 
-    def watch(self, device: str) -> None:
-        """Have the end of this up period cut what is then on air, once per period."""
-        outage = self._outages.get(device)
+        The end of this up period then cuts what is on air, once per period.
+        """
+        outage, now_s = self._outages.get(device), float(self.env.now)
         if outage is None:
-            return
-        cut_s = outage.next_change_s(self.env.now)
-        if math.isinf(cut_s) or self._cuts_s.get(device) == cut_s:
-            return
-        self._cuts_s[device] = cut_s
-        cut = self.env.timeout(cut_s - self.env.now)
-        cut.callbacks.append(lambda _event: self.media[device].leave(device))
+            return 0.0
+        cut_s = outage.up_until_s(now_s)
+        if cut_s == now_s:
+            return outage.first_up_s(now_s) - now_s
+        if not math.isinf(cut_s) and self._cuts_s.get(device) != cut_s:
+            self._cuts_s[device] = cut_s
+            cut = self.env.timeout(cut_s - now_s)
+            cut.callbacks.append(lambda _event: self.media[device].leave(device))
+        return 0.0
 
 
 class _Trip:
@@ -150,11 +145,10 @@ class _Trip:
         if radio.life(device) != self._life or flight.sent == MAX_RESTARTS:
             self._end()
             return
-        up_s = radio.first_up_s(device)
-        if up_s > radio.env.now:
-            self._later(up_s - radio.env.now, self.begin)
+        wait_s = radio.wait_s(device)
+        if wait_s > 0:
+            self._later(wait_s, self.begin)
             return
-        radio.watch(device)
         flight.sent += 1
         radio.media[device].carry(device, self._size, self._ended, direction=self._direction)
 
@@ -174,9 +168,13 @@ class _Trip:
         if flight.arrives_s is not None and radio.broker is not None and self._direction == "up":
             flight.arrives_s = radio.broker.enter(radio.env.now, self._size)
             if flight.arrives_s is not None:
-                self._later(flight.arrives_s - radio.env.now, lambda: self._done(flight))
+                self._later(flight.arrives_s - radio.env.now, self._tell)
                 return
-        self._done(flight)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._radio.under_way -= 1
+        self._done(self._flight)
 
     def _later(self, wait_s: float, what: Callable[[], None]) -> None:
         wake = self._radio.env.timeout(wait_s)

@@ -27,7 +27,10 @@ def check_reach(kit: Kit) -> None:
         return
     preset = channel_sim.load_preset(channel.preset, **(channel.model_extra or {}))
     name = next(iter(kit.devices))
-    size_bytes = upload_cost(kit, name, method=kit.method, codec=kit.codec).on_air
+    try:
+        size_bytes = upload_cost(kit, name, method=kit.method, codec=kit.codec).on_air
+    except UsageError:  # a method that works with real answers only: the run will tell
+        return
     deadline_s = kit.scenario.rounds.deadline_s
     told = f"an upload of {kit.method.name} in {kit.codec.name} is {size_bytes:,} B on air"
     try:
@@ -56,10 +59,10 @@ def _choices(kit: Kit, preset: channel_sim.Preset, name: str) -> str:
     """What else could answer in time, the largest first: it says the most."""
     fitting = []
     for method, codec in _others(kit):
-        size_bytes = upload_cost(kit, name, method=method, codec=codec).on_air
         try:
+            size_bytes = upload_cost(kit, name, method=method, codec=codec).on_air
             needed_s = _seconds(preset, kit.scenario.channel.min_m, size_bytes)
-        except ValueError:
+        except (UsageError, ValueError):
             continue
         if needed_s <= kit.scenario.rounds.deadline_s:
             fitting.append((size_bytes, f"{method.name} in {codec.name} ({size_bytes:,} B)"))

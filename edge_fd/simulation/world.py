@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -12,14 +12,16 @@ import simpy
 import channel_sim
 from devices.bundle import Bundle
 from devices.profile import DeviceProfile, load_profile
-from devices.student import State, Student
-from edge_fd.aggregator import Aggregator, MemoryKeeper
+from devices.student import Student
+from edge_fd.aggregator import Aggregator
 from edge_fd.desk import Desk
 from edge_fd.errors import UsageError
-from edge_fd.evaluation import Evaluator
+from edge_fd.evaluation import Evaluator, server_test
 from edge_fd.facts import members, run_facts
 from edge_fd.kit import Kit, prepare
 from edge_fd.messages import Out
+from edge_fd.methods.base import Method
+from edge_fd.outcome import MemoryKeeper
 from edge_fd.recorder import Recorder
 from edge_fd.records import RoundRecord
 from edge_fd.report import summarise
@@ -32,7 +34,9 @@ from edge_fd.simulation.node import KEEPALIVE_S, Node, Power
 from edge_fd.simulation.radio import Flight, Radio
 from edge_fd.simulation.reach import check_reach
 from edge_fd.simulation.timer import Timer
+from edge_fd.simulation.workers import Workers, open_workers
 from edge_fd.streams import stream
+from edge_fd.task import Replay, Task
 
 JOIN_PATIENCE = 10
 """How many times ``join_s`` the first round waits where no device appears at all."""
@@ -42,23 +46,29 @@ def simulate(
     scenario: Scenario,
     folder: str | Path,
     *,
-    method: str | None = None,
+    method: str | Method | None = None,
     bundles: str | Path | None = None,
+    workers: int = 1,
+    backend: str = "processes",
     on_round: Callable[[RoundRecord], None] = lambda _record: None,
     command: str = "",
 ) -> Run:
     """Simulate a scenario and write its run folder.
 
-    ``method`` replaces the scenario's own; ``bundles`` is where bundles are
-    looked for and written (None: in ``bundles`` beside the run folder). Raises
-    UsageError for a scenario that cannot be run, before the folder is made.
+    ``method``, a name or a method, replaces the scenario's own; ``bundles`` is
+    where bundles are looked for and written (None: in ``bundles`` beside the
+    run folder). The devices' computing is spread over ``workers`` processes of
+    one thread, here or (``backend`` ray or dask) on a cluster that is there;
+    the results are the same bits. Raises UsageError for a scenario that cannot
+    be run, before the folder is made.
     """
     folder = Path(folder)
     kit = prepare(scenario, bundles or folder.parent / "bundles", method=method)
     cells, profiles = cells_of(kit), profiles_of(kit)
-    with RunFolder(folder) as run_folder:
+    paths = {name: device.bundle_path for name, device in kit.devices.items()}
+    with open_workers(workers, paths, backend=backend) as crew, RunFolder(folder) as run_folder:
         run_folder.start(scenario.to_toml(), run_facts(kit, "simulated", command))
-        World(kit, cells, profiles, run_folder, on_round=on_round).run()
+        World(kit, cells, profiles, run_folder, workers=crew, on_round=on_round).run()
         run = load_run(folder)
         run_folder.finish(
             summarise(
@@ -85,21 +95,24 @@ class World:
         profiles: Mapping[str, DeviceProfile | None],
         run_folder: RunFolder,
         *,
+        workers: Workers | None = None,
         on_round: Callable[[RoundRecord], None] = lambda _record: None,
     ) -> None:
         self.env = simpy.Environment()
-        self._kit, self._profiles = kit, profiles
+        self._kit, self._profiles, self._workers = kit, profiles, workers
         self._streams = partial(stream, kit.scenario.seed)
         self._radio = Radio(self.env, cells)
         self._lives = build_lives(kit.scenario.dropout, list(kit.devices), self._streams)
         self._desks = _desks(kit)
-        self._test = {id(desk): Evaluator(desk, kit.test) for desk in self._desks.values()}
+        self._test = {
+            key: Evaluator(desk, kit.test, kit.method) for key, desk in self._desks.items()
+        }
         self._counts = {
             name: np.bincount(device.private.y, minlength=kit.dataset.classes)
             for name, device in kit.devices.items()
             if device.private.y is not None
         }
-        self._server_desk = self._desks[kit.server.id] if kit.server is not None else None
+        self._coming: dict[str, tuple[Out | None, Out | None]] = {}
         self.recorder = self._build_recorder(run_folder, on_round)
         self.aggregator = self._build_aggregator()
         self._timer = Timer(self.env, self._tick)
@@ -134,7 +147,7 @@ class World:
         return Recorder(
             run_folder,
             members(self._kit, boards=True),
-            server_accuracy=self._server_accuracy if self._server_desk else None,
+            server_accuracy=server_test(self._kit, self._desks) if self._kit.servers else None,
             on_close=self._on_close,
             on_round=on_round,
         )
@@ -149,10 +162,7 @@ class World:
             codec=kit.codec,
             keeper=MemoryKeeper(),
             watcher=self.recorder,
-            desk=self._server_desk,
-            proxy=kit.proxy,
-            proxy_per_round=kit.scenario.data.proxy_per_round,
-            parameters=kit.parameters,
+            holdings=kit.holdings(self._desks),
         )
 
     def _build_node(self, name: str) -> Node:
@@ -172,7 +182,29 @@ class World:
             send=self._up,
             booted=self._booted,
             died=self._died,
+            jobs=self._job if self._workers is not None else None,
         )
+
+    # Computing, where it is done by other processes.
+
+    def _job(self, node: Node, task: Task) -> Replay:
+        if self._workers is None:
+            raise RuntimeError(f"{node.name} computes here")
+        return self._workers.job(task, self._expected)
+
+    def _expected(self) -> Iterator[Task]:
+        """What the devices that were sent an announcement will compute, unless they miss it."""
+        for name, (announced, piece) in self._coming.items():
+            task = None if announced is None else self.nodes[name].foresee(announced, piece)
+            if task is not None:
+                yield task
+
+    def _note_coming(self, node: Node, message: Out) -> None:
+        announced, piece = self._coming.get(node.name, (None, None))
+        if message.leaf == "round":
+            self._coming[node.name] = (message, piece)
+        elif message.leaf == "knowledge":
+            self._coming[node.name] = (announced, message)
 
     # Messages: every one goes over the radio of the device that it concerns.
 
@@ -201,6 +233,8 @@ class World:
     def _down(self, node: Node, message: Out) -> None:
         if not node.up:
             return
+        if self._workers is not None:
+            self._note_coming(node, message)
         session, opened_s = node.session, self._opened_s
 
         def deliver() -> None:
@@ -265,16 +299,12 @@ class World:
         if close.round % every and close.round != last:
             return
         for name, device in kit.devices.items():
-            evaluator = self._test[id(self._desks[device.bundle.id])]
-            accuracy = evaluator.accuracy(self.nodes[name].saved.state, self._counts[name])
+            saved = self.nodes[name].saved
+            evaluator = self._test[device.bundle.id]
+            accuracy = evaluator.accuracy(saved.state, saved.memory, self._counts[name])
             self.recorder.note(
                 name, close.round, accuracy_test=accuracy.test, accuracy_own=accuracy.own
             )
-
-    def _server_accuracy(self, state: State) -> float:
-        evaluator = self._test[id(self._server_desk)]
-        everyone = np.ones(self._kit.dataset.classes, np.int64)
-        return float(evaluator.accuracy(state, everyone).test)
 
 
 def _desks(kit: Kit) -> dict[str, Desk]:
@@ -282,8 +312,7 @@ def _desks(kit: Kit) -> dict[str, Desk]:
     bundles: dict[str, Bundle] = {
         device.bundle.id: device.bundle for device in kit.devices.values()
     }
-    if kit.server is not None:
-        bundles[kit.server.id] = kit.server
+    bundles |= {bundle.id: bundle for bundle in kit.servers}
     return {key: Desk(Student(bundle), kit.method.losses) for key, bundle in bundles.items()}
 
 

@@ -16,7 +16,7 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 @dataclass(frozen=True)
 class Counts:
-    """``parameters`` of the student, ``macs`` of one forward pass of one sample."""
+    """Trained ``parameters`` of the student, ``macs`` of one forward pass of one sample."""
 
     parameters: int
     macs: int
@@ -25,14 +25,19 @@ class Counts:
 def count(module: Module, input_shape: tuple[int, ...]) -> Counts:
     """Count by watching one forward pass of one sample of ``input_shape``.
 
-    Convolution and linear layers are counted, as is usual; biases,
-    activations, pooling and products written outside a layer are not.
+    Convolution, linear and recurrent layers are counted, as is usual; biases,
+    activations, pooling, batch norm (which folds into the layer before it) and
+    products written outside a layer are not.
     """
     macs = 0
 
     def watch(layer: Module, _inputs: Any, output: Any) -> None:
         nonlocal macs
-        if isinstance(layer, nn.Linear):
+        if isinstance(layer, nn.RNNBase):
+            steps = output[0].shape[1 if layer.batch_first else 0]
+            weights = (p for name, p in layer.named_parameters() if name.startswith("weight"))
+            macs += steps * sum(weight.numel() for weight in weights)
+        elif isinstance(layer, nn.Linear):
             macs += output.numel() * layer.in_features
         else:
             taps = math.prod(layer.kernel_size) * layer.in_channels // layer.groups
@@ -41,7 +46,7 @@ def count(module: Module, input_shape: tuple[int, ...]) -> Counts:
     hooks = [
         layer.register_forward_hook(watch)
         for layer in module.modules()
-        if isinstance(layer, (nn.Linear, *_CONVOLUTIONS))
+        if isinstance(layer, (nn.Linear, nn.RNNBase, *_CONVOLUTIONS))
     ]
     training = module.training
     try:

@@ -11,11 +11,24 @@ from typing import Any
 import torch
 
 from edge_fd.errors import UnknownNameError, UsageError
-from edge_fd.students.nets import IMAGE_RANK, SMALLEST_IMAGE, har_cnn, lenet5, mlp
+from edge_fd.students.nets import (
+    IMAGE_RANK,
+    SMALLEST_DSCNN_IMAGE,
+    SMALLEST_IMAGE,
+    dscnn,
+    gru,
+    har_cnn,
+    lenet5,
+    mlp,
+)
 
 Module = Any
 
+_SMALLEST = {"lenet5": SMALLEST_IMAGE, "dscnn": SMALLEST_DSCNN_IMAGE}
+
 STUDENTS: dict[str, Callable[[tuple[int, ...], int], Module]] = {
+    "dscnn": dscnn,
+    "gru": gru,
     "har_cnn": har_cnn,
     "lenet5": lenet5,
     "mlp": mlp,
@@ -48,13 +61,14 @@ def build(name: str, input_shape: tuple[int, ...], classes: int, *, seed: int) -
 def default_input_shape(name: str, data_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the input shape of student ``name`` for samples of ``data_shape``.
 
-    ``lenet5`` gets images as (channels, height, width), those with a side below
-    12 as 28x28 (Preprocess resizes); every other student gets ``data_shape``.
+    ``lenet5`` and ``dscnn`` get images as (channels, height, width), those with
+    a side below 12 and 8 as 28x28 (Preprocess resizes); every other student
+    gets ``data_shape``.
     """
-    if name != "lenet5":
+    if name not in _SMALLEST:
         return data_shape
     shape = (1, *data_shape) if len(data_shape) == IMAGE_RANK - 1 else data_shape
-    if len(shape) == IMAGE_RANK and min(shape[1:]) < SMALLEST_IMAGE:
+    if len(shape) == IMAGE_RANK and min(shape[1:]) < _SMALLEST[name]:
         return (shape[0], 28, 28)
     return shape
 

@@ -1,10 +1,11 @@
-"""The built-in students as torch modules: an MLP, a LeNet-5, a 1-D CNN."""
+"""The built-in students as torch modules: an MLP, three CNNs, a GRU."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+import torch
 from torch import nn
 
 from edge_fd.errors import UsageError
@@ -14,7 +15,10 @@ Module = Any
 IMAGE_RANK = 3
 SERIES_RANK = 2
 SMALLEST_IMAGE = 12
+SMALLEST_DSCNN_IMAGE = 8
 SMALLEST_SERIES = 4
+GRU_HIDDEN = 24
+GRU_STEPS = 32
 
 
 def mlp(input_shape: tuple[int, ...], classes: int) -> Module:
@@ -83,3 +87,74 @@ def har_cnn(input_shape: tuple[int, ...], classes: int) -> Module:
         nn.ReLU(),
         nn.Linear(32, classes),
     )
+
+
+def dscnn(input_shape: tuple[int, ...], classes: int) -> Module:
+    """Depthwise-separable CNN with batch norm, as MobileNet (Howard et al. 2017, section 3).
+
+    A 3x3 convolution of 32 maps and stride 2, then three blocks of a depthwise
+    3x3 and a pointwise convolution (32, 32 with stride 2, 64 maps), the mean over
+    the places, one linear layer. Zhang et al. 2017 ("Hello Edge", section 4)
+    spot keywords with such a net of more blocks and a first kernel of 10x4.
+
+    ``input_shape`` (channels, height, width), height and width at least 8.
+    """
+    if len(input_shape) != IMAGE_RANK or min(input_shape[1:]) < SMALLEST_DSCNN_IMAGE:
+        raise UsageError(
+            f"student 'dscnn' takes (channels, height, width) of at least {SMALLEST_DSCNN_IMAGE}x"
+            f"{SMALLEST_DSCNN_IMAGE}, got {input_shape}; give a larger input_shape, samples are"
+            " resized"
+        )
+    return nn.Sequential(
+        *_normed(nn.Conv2d(input_shape[0], 32, 3, stride=2, padding=1, bias=False)),
+        *_separable(32, 32),
+        *_separable(32, 32, stride=2),
+        *_separable(32, 64),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(64, classes),
+    )
+
+
+def _separable(channels: int, maps: int, stride: int = 1) -> list[Module]:
+    depthwise = nn.Conv2d(
+        channels, channels, 3, stride=stride, padding=1, groups=channels, bias=False
+    )
+    return [*_normed(depthwise), *_normed(nn.Conv2d(channels, maps, 1, bias=False))]
+
+
+def _normed(convolution: Module) -> list[Module]:
+    # Batch norm subtracts the mean, so that a bias would change nothing.
+    return [convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU()]
+
+
+def gru(input_shape: tuple[int, ...], classes: int) -> Module:
+    """GRU of 24 units over a sensor window (Cho et al. 2014, with torch's reset after the product).
+
+    ``input_shape`` (channels, length) as ``har_cnn`` takes it, length at least
+    4; (9, 128) for UCI HAR. A training graph holds every step of the recurrence,
+    so the window is first averaged over blocks of equal length to at most 32
+    steps; what is left over at its start is dropped. The last state goes to one
+    linear layer.
+    """
+    if len(input_shape) != SERIES_RANK or input_shape[1] < SMALLEST_SERIES:
+        raise UsageError(
+            f"student 'gru' takes (channels, length) with length at least {SMALLEST_SERIES},"
+            f" got {input_shape}; bring the data to channels first"
+        )
+    channels, length = input_shape
+    return _Gru(channels, -(-length // GRU_STEPS), classes)
+
+
+class _Gru(nn.Module):  # type: ignore[misc]  # torch is not seen by the type checker
+    def __init__(self, channels: int, block: int, classes: int) -> None:
+        super().__init__()
+        self.block = block
+        self.gru = nn.GRU(channels, GRU_HIDDEN, batch_first=True)
+        self.head = nn.Linear(GRU_HIDDEN, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        start = x.shape[2] % self.block
+        blocks = x[:, :, start:].unflatten(2, (-1, self.block)).mean(3)
+        states, _ = self.gru(blocks.transpose(1, 2))
+        return self.head(states[:, -1])

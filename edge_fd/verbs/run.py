@@ -10,24 +10,23 @@ from pathlib import Path
 from edge_fd import methods
 from edge_fd.codecs import codec
 from edge_fd.errors import UsageError
-from edge_fd.kit import check_fit
+from edge_fd.fit import check_fit
 from edge_fd.report import comparison_table, write_report
 from edge_fd.run_folder import Run, load_run
 from edge_fd.scenario import Scenario
 from edge_fd.simulation import simulate
-from edge_fd.verbs.terminal import progress, round_note, say, scenario_of
+from edge_fd.verbs.terminal import count_of, names_of, progress, round_note, say, scenario_of
 
 
 def run(options: argparse.Namespace) -> int:
     """Simulate each method and seed; runs that are complete are not run again."""
     scenario = scenario_of(options)
-    names = options.method.split(",") if options.method else [scenario.method.name]
-    if options.seeds is not None and options.seeds < 1:
-        raise UsageError(f"--seeds {options.seeds} must be at least 1")
+    names = names_of(options.method) if options.method else [scenario.method.name]
+    count = count_of("--seeds", options.seeds)
     codec(scenario.transport.codec)
     for name in names:
         check_fit(methods.create(name, scenario.method.settings(name)), scenario)
-    seeds = range(scenario.seed, scenario.seed + (options.seeds or 1))
+    seeds = range(scenario.seed, scenario.seed + count)
     cells = [(name, seed) for seed in seeds for name in names]
     runs = [_cell(options, scenario, name, seed) for name, seed in cells]
     if options.json:
@@ -42,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _cell(options: argparse.Namespace, scenario: Scenario, method: str, seed: int) -> Run:
     devices = sum(group.count for group in scenario.devices)
-    name = f"simulated-{method}-{devices}-s{seed}"
+    # A method of one's own is named by its path, package.module:Class.
+    name = f"simulated-{method.replace(':', '.')}-{devices}-s{seed}"
     folder: Path = options.out / scenario.name / name
     chosen = scenario.model_copy(update={"seed": seed})
     done = _complete(folder, chosen)

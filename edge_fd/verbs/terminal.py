@@ -11,26 +11,39 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edge_fd.errors import UsageError
+from edge_fd.overrides import override, put_radio
 from edge_fd.records import RoundRecord
-from edge_fd.scenario import Scenario, load_tree, parse_value
+from edge_fd.scenario import Scenario, load_tree
 
 console = Console(stderr=True)
-MODELS = ("ideal", "fdma")
-"""Radios of a scenario that are no preset."""
+
+
+def tree_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Read the scenario of the command line as plain values, with ``--radio`` and ``--set``."""
+    tree = load_tree(options.scenario)
+    if getattr(options, "radio", None) is not None:
+        put_radio(tree, options.radio)
+    for item in options.set:
+        override(tree, item)
+    return tree
 
 
 def scenario_of(options: argparse.Namespace) -> Scenario:
-    """Read the scenario of the command line, with ``--set`` and ``--devices`` applied."""
-    tree = load_tree(options.scenario)
-    if getattr(options, "radio", None) is not None:
-        _put_radio(tree, options.radio)
-    for item in options.set:
-        key, sign, value = item.partition("=")
-        if not sign:
-            raise UsageError(f"--set {item!r} has no '='; write KEY=VALUE, as in rounds.count=5")
-        _put(tree, key.strip().split("."), parse_value(value.strip()), item)
-    scenario = Scenario.parse(tree, where=str(options.scenario))
+    """Read the scenario of the command line, with its overrides and ``--devices`` applied."""
+    scenario = Scenario.parse(tree_of(options), where=str(options.scenario))
     return scenario if options.devices is None else scenario.with_devices(options.devices)
+
+
+def names_of(text: str) -> list[str]:
+    """Return the names of a list with commas, each once."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",")))
+
+
+def count_of(option: str, value: int | None) -> int:
+    """Return a number of at least 1, 1 for None; raise UsageError for less."""
+    if value is not None and value < 1:
+        raise UsageError(f"{option} {value} must be at least 1")
+    return value or 1
 
 
 def say(text: str) -> None:
@@ -61,19 +74,3 @@ def round_note(bar: Progress, task: Any) -> Callable[[RoundRecord], None]:
         bar.update(task, completed=record.round, note=note)
 
     return listen
-
-
-def _put_radio(tree: dict[str, Any], name: str) -> None:
-    """Put another radio in place of the scenario's; what is not the radio's own stays."""
-    kept = {"min_m", "max_m", "cell_devices", "tcp", "broker_s"}
-    old = tree.get("channel", {})
-    same = {key: value for key, value in old.items() if key in kept} if type(old) is dict else {}
-    tree["channel"] = {**same, ("model" if name in MODELS else "preset"): name}
-
-
-def _put(tree: dict[str, Any], path: list[str], value: Any, item: str) -> None:
-    for part in path[:-1]:
-        tree = tree.setdefault(part, {})
-        if not isinstance(tree, dict):
-            raise UsageError(f"--set {item!r}: {part!r} is no section; set single keys only")
-    tree[path[-1]] = value

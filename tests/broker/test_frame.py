@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import cbor2
@@ -13,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from broker.frame import KINDS, Frame, FrameError, check_origin, decode, encode, sizes
+from broker.frame import KINDS, Frame, FrameError, check_origin, decode, encode, encode_sized, sizes
+from broker.limits import LIMITS
+from broker.structure import check_structure
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -203,7 +206,8 @@ def test_label_table_of_100_values_keeps_the_aims_of_issue_2(dtype: str, aim: in
         (Frame("done", round=2**32), "round", "4294967296"),
         (Frame("done", meta={"loss": float("nan")}), "not_finite", "meta.loss"),
         (Frame("done", meta={"a": {"b": np.float32(1)}}), "type", "meta.a.b"),  # type: ignore[dict-item]
-        (Frame("done", meta={"a": 2**64}), "tag", "tag 2"),
+        (Frame("done", meta={"a": 2**64}), "size", "64 bits"),
+        (Frame("done", meta={"a": [-(2**64) - 1]}), "size", "64 bits"),
         (Frame("done", meta={"a": list(range(10_001))}), "size", "10000"),
         (Frame("logits", arrays={"p": np.array([1.0, np.inf])}), "not_finite", "'p'"),
         (Frame("logits", arrays={"p": np.array([True])}), "dtype", "bool"),
@@ -216,6 +220,55 @@ def test_what_cannot_be_sent_is_refused_and_named(frame: Frame, reason: str, say
     with pytest.raises(FrameError, match=says) as caught:
         encode(frame)
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_a_sender_knows_the_sizes_that_a_reader_counts(compress: bool) -> None:  # noqa: FBT001
+    values = {"flat": np.zeros((60, 10), "<f4"), "row": np.arange(9, dtype="u1")}
+    frame = Frame("logits", run="r", arrays=values, meta={"a": 0.5})
+    data, split = encode_sized(frame, compress=compress)
+    assert split == sizes(data)
+    assert (split.payload < 100) == compress  # 2400 zeros shrink to a few bytes
+
+
+@pytest.mark.parametrize("value", [2**64 - 1, -(2**64)])
+def test_the_widest_integers_of_cbor_travel(value: int) -> None:
+    # RFC 8949, clause 3.1: major types 0 and 1 reach from -2^64 to 2^64 - 1.
+    assert decode(encode(Frame("done", meta={"a": value}))).meta == {"a": value}
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}])
+@pytest.mark.parametrize(("levels", "passes"), [(7, True), (8, False)])
+def test_a_sender_may_nest_as_deep_as_a_reader_lets_it(
+    wrap: Callable[[Any], Any],
+    levels: int,
+    passes: bool,  # noqa: FBT001
+) -> None:
+    value: Any = 1
+    for _ in range(levels):
+        value = wrap(value)
+    frame = Frame("done", meta={"a": value})
+    read = cbor2.dumps({0: 1, 7: {"a": value}})
+    if passes:
+        check_structure(read, limits=LIMITS, tags=frozenset())
+        assert decode(encode(frame)).meta == frame.meta
+        return
+    for refuse in (
+        lambda: check_structure(read, limits=LIMITS, tags=frozenset()),
+        lambda: encode(frame),
+    ):
+        with pytest.raises(FrameError, match="nested deeper") as caught:
+            refuse()
+        assert caught.value.reason == "depth"
+
+
+def test_a_reader_takes_as_many_items_as_a_sender_may_put_in() -> None:
+    # Beside the values: the frame, its four keys with what they name, the key "a" and its list.
+    fits = Frame("done", meta={"a": list(range(10_000 - 11))})
+    assert decode(encode(fits)).meta == fits.meta
+    with pytest.raises(FrameError, match="10000") as caught:
+        encode(Frame("done", meta={"a": list(range(10_000 - 10))}))
+    assert caught.value.reason == "size"
 
 
 def test_too_large_a_frame_is_refused_with_size_limit_and_remedy() -> None:

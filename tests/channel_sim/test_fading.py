@@ -40,6 +40,16 @@ def test_gain_of_a_block_does_not_depend_on_the_order_of_queries(order: list[int
     assert [shared.gain(k) for k in order] == [alone[k] for k in order]
 
 
+def test_gains_are_the_exponentials_of_philox_counted_by_chunks() -> None:
+    # Computed without our class: 64 blocks a chunk, the chunk in the second word of the counter.
+    key = np.random.default_rng(7).integers(0, 2**64, size=2, dtype=np.uint64)
+    fading = blocks(7)
+    for chunk in (0, 1, 5, 0, 2**40):
+        bits = np.random.Philox(key=key, counter=[0, chunk, 0, 0])
+        expected = np.random.Generator(bits).standard_exponential(64).tolist()
+        assert [fading.gain(64 * chunk + k) for k in range(64)] == expected
+
+
 @pytest.mark.parametrize(
     ("threshold_db", "probability"),
     # oracles.md 3.1: mean SNR 10 dB, threshold 0, 3, 5, 10 dB; 1 - exp(-theta / gamma).

@@ -14,7 +14,7 @@ from field import Field, Unbroken, deployed, hashes, tree, unbroken
 
 from broker import open_broker
 from edge_fd import load_run
-from edge_fd.aggregator import MemoryKeeper, Outcome
+from edge_fd.outcome import MemoryKeeper, Outcome
 from edge_fd.keeper import load_outcome
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]

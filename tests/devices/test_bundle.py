@@ -138,7 +138,7 @@ def test_a_member_nobody_reads_is_refused_even_when_it_is_signed(
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        ({"format": 2}, "format 2, known is 1"),
+        ({"format": 1}, "format 1, known is 2"),
         ({"input_shape": [64]}, "preprocess gives"),
         ({"classes": 9}, "golden"),
         ({"capability": "fly"}, "neither train nor infer"),

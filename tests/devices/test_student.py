@@ -254,11 +254,36 @@ def test_weights_that_end_infinite_are_divergence_too(student: Student) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"lr": 0.0}, {"lr": 1e39}, {"lr": float("nan")}, {"momentum": 1.0}]
+    ("changes", "words"),
+    [
+        ({"lr": 0.0}, "lr 0.0 must be above 0"),
+        ({"lr": 1e39}, "above 0 and finite"),
+        ({"lr": float("nan")}, "above 0 and finite"),
+        ({"lr": np.array([0.1] * 7 + [-0.1])}, "above 0 and finite"),
+        ({"lr": np.full(7, 0.1)}, r"lr has shape \(7,\), this training takes 8 steps"),
+        ({"momentum": 1.0}, r"momentum 1.0 must be in \[0, 1\)"),
+    ],
 )
-def test_rates_out_of_range_are_refused(student: Student, changes: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="must be above 0 and finite"):
+def test_rates_out_of_range_are_refused(
+    student: Student, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
         train(student, **changes)
+
+
+def test_a_rate_for_each_step_is_used_in_turn(student: Student) -> None:
+    x, inputs = batch()
+    given = np.array([0.1, 0.01, 0.05, 0.2, 0.02], np.float32)
+    done = train(student, epochs=None, steps=5, lr=given, momentum=0.5, outputs=True)
+    state = student.initial
+    for rate, index in zip(given, np.split(done.index, [16, 32, 48, 50]), strict=True):
+        rows = {"y": inputs["y"][index]}
+        state = student.step(state, "local", x[index], rows, lr=float(rate), momentum=0.5).state
+    np.testing.assert_array_equal(done.state.theta, state.theta)
+    plain = train(student, epochs=None, steps=5, lr=0.1, momentum=0.5).state.theta
+    level = train(student, epochs=None, steps=5, lr=np.full(5, 0.1), momentum=0.5).state.theta
+    np.testing.assert_array_equal(plain, level)
+    assert np.abs(plain - state.theta).max() > 1e-4
 
 
 def test_weights_of_another_length_are_refused(student: Student) -> None:
@@ -266,8 +291,10 @@ def test_weights_of_another_length_are_refused(student: Student) -> None:
     state = State(np.zeros(3, np.float32), np.zeros(3, np.float32))
     with pytest.raises(ValueError, match="theta has 3 values"):
         student.predict(state, x)
-    with pytest.raises(ValueError, match="one length"):
-        State(np.zeros(3, np.float32), np.zeros(4, np.float32))
+    with pytest.raises(ValueError, match="theta has 3 values"):
+        train(student, state)
+    with pytest.raises(ValueError, match="must be vectors"):
+        State(np.zeros(3, np.float32), np.zeros((4, 1), np.float32))
 
 
 def test_a_state_does_not_follow_the_array_it_was_made_of(student: Student) -> None:
@@ -284,7 +311,7 @@ def test_the_self_test_passes_on_what_was_exported(bundle: Bundle, lenet_bundle:
     Student(lenet_bundle, enable_cpu_mem_arena=False).self_test()
 
 
-@pytest.mark.parametrize("field", ["opt", "opt_norm", "loss"])
+@pytest.mark.parametrize("field", ["opt", "opt_norm", "loss", "logits"])
 def test_the_self_test_sees_a_step_that_is_off_by_two_thousandths(
     bundle: Bundle, field: str
 ) -> None:

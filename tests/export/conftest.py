@@ -11,15 +11,19 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from edge_fd.export.step import flatten, training_graph
+from edge_fd.export.flat import flatten
+from edge_fd.export.step import training_graph
 from edge_fd.losses import CROSS_ENTROPY, LABEL_DISTILLATION, MEAN_ABSOLUTE_ERROR, Loss
 from edge_fd.students import build
 
 LR, MOMENTUM = 0.05, 0.9
+ADAM_LR = 1e-3
 SHAPES: dict[str, tuple[tuple[int, ...], int]] = {
     "mlp": ((784,), 10),
     "lenet5": ((1, 28, 28), 10),
     "har_cnn": ((9, 128), 6),
+    "dscnn": ((2, 12, 15), 5),
+    "gru": ((3, 34), 4),  # 17 steps of blocks of 2
 }
 LOSSES = {
     "cross_entropy": CROSS_ENTROPY,
@@ -39,13 +43,22 @@ def distribution(rng: np.random.Generator, *shape: int) -> np.ndarray[Any, Any]:
 
 @dataclass
 class Eager:
-    """A module trained by torch.optim.SGD, its state as flat vectors."""
+    """A module trained by torch.optim, its state as flat vectors."""
 
     module: Any
     loss: Loss
+    kind: str = "sgd"
 
     def __post_init__(self) -> None:
-        self.optimiser = torch.optim.SGD(self.module.parameters(), lr=LR, momentum=MOMENTUM)
+        weights = self.module.parameters()
+        if self.kind == "sgd":
+            self.optimiser = torch.optim.SGD(weights, lr=LR, momentum=MOMENTUM)
+        else:
+            self.optimiser = torch.optim.Adam(weights, lr=ADAM_LR, betas=(MOMENTUM, 0.999))
+
+    @property
+    def trained(self) -> int:
+        return sum(p.numel() for p in self.module.parameters())
 
     @property
     def theta(self) -> np.ndarray[Any, Any]:
@@ -54,10 +67,14 @@ class Eager:
     @property
     def opt(self) -> np.ndarray[Any, Any]:
         state = self.optimiser.state
+        keys = ("momentum_buffer",) if self.kind == "sgd" else ("exp_avg", "exp_avg_sq")
         parts = [
-            state[p]["momentum_buffer"] if p in state else torch.zeros_like(p)
+            state[p][key] if p in state else torch.zeros_like(p)
+            for key in keys
             for p in self.module.parameters()
         ]
+        if self.kind == "adam":
+            parts.append(torch.tensor(float(next(iter(state.values()))["step"] if state else 0)))
         return torch.cat([part.reshape(-1) for part in parts]).numpy().copy()
 
     def step(self, x: np.ndarray[Any, Any], inputs: dict[str, Any]) -> tuple[float, Any]:
@@ -94,6 +111,8 @@ class Eager:
             nearest.append(inputs[0].detach().abs().flatten(1).amin(1))
 
         layers = [layer for layer in self.module.modules() if isinstance(layer, torch.nn.ReLU)]
+        if not layers or list(self.module.buffers()):  # with batch norm a sample has no own kink
+            return np.ones(len(x), bool)
         hooks = [layer.register_forward_hook(watch) for layer in layers]
         with torch.no_grad():
             self.module(torch.from_numpy(x))
@@ -105,13 +124,18 @@ class Eager:
 class Session:
     """An exported step as a plain function of state and batch."""
 
-    def __init__(self, graph: bytes) -> None:
+    def __init__(self, graph: bytes, kind: str = "sgd") -> None:
+        self.kind = kind
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self.session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def __call__(self, theta: Any, opt: Any, x: Any, inputs: dict[str, Any]) -> list[Any]:
         feed = {"theta": theta, "opt": opt, "x": x, "lr": LR, "momentum": MOMENTUM, **inputs}
+        if self.kind == "adam":  # Kingma & Ba 2015, the last lines of section 2
+            steps = opt[-1].astype(np.float64) + 1
+            feed["lr"] = ADAM_LR / (1 - MOMENTUM**steps)
+            feed["correction"] = np.sqrt(1 - 0.999**steps)
         arrays = {name: np.asarray(value, np.float32) for name, value in feed.items()}
         outputs: list[Any] = self.session.run(["new_theta", "new_opt", "loss", "logits"], arrays)
         return outputs
@@ -123,24 +147,24 @@ class Lab:
     shapes = SHAPES
 
     def __init__(self) -> None:
-        self._graphs: dict[tuple[str, str], bytes] = {}
+        self._graphs: dict[tuple[str, str, str], bytes] = {}
 
-    def graph(self, student: str, loss: str) -> bytes:
-        if (student, loss) not in self._graphs:
+    def graph(self, student: str, loss: str, kind: str = "sgd") -> bytes:
+        if (student, loss, kind) not in self._graphs:
             shape, classes = SHAPES[student]
             module = build(student, shape, classes, seed=3)
-            self._graphs[student, loss] = training_graph(
-                module, LOSSES[loss], input_shape=shape, classes=classes
+            self._graphs[student, loss, kind] = training_graph(
+                module, LOSSES[loss], input_shape=shape, classes=classes, optimizer=kind
             )
-        return self._graphs[student, loss]
+        return self._graphs[student, loss, kind]
 
-    def session(self, student: str, loss: str) -> Session:
-        return Session(self.graph(student, loss))
+    def session(self, student: str, loss: str, kind: str = "sgd") -> Session:
+        return Session(self.graph(student, loss, kind), kind)
 
-    def eager(self, student: str, loss: str) -> Eager:
+    def eager(self, student: str, loss: str, kind: str = "sgd") -> Eager:
         torch.set_num_threads(1)
         shape, classes = SHAPES[student]
-        return Eager(build(student, shape, classes, seed=3), LOSSES[loss])
+        return Eager(build(student, shape, classes, seed=3), LOSSES[loss], kind)
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ from devices.student import Student
 from edge_fd.errors import UsageError
 from edge_fd.export import ExportError, export_bundle
 from edge_fd.export import bundle as export_module
+from edge_fd.export.flat import flatten
 from edge_fd.export.operators import OPERATORS
-from edge_fd.export.step import flatten
 from edge_fd.losses import CROSS_ENTROPY, LABEL_DISTILLATION, MEAN_ABSOLUTE_ERROR, Loss
 from edge_fd.students import build
 
@@ -116,6 +116,17 @@ def test_given_weights_replace_the_modules_own_and_leave_it_alone(tmp_path: Path
     assert not module.training
 
 
+@pytest.mark.parametrize("on_the_kink", [True, False])
+def test_a_golden_batch_on_a_kink_is_drawn_again(tmp_path: Path, *, on_the_kink: bool) -> None:
+    first = np.random.default_rng(0).standard_normal((1, 6)).astype(np.float32)
+    module = small()
+    with torch.no_grad():
+        places = module[0].weight @ torch.from_numpy(first[0])
+        module[0].bias.copy_(-places if on_the_kink else 1 - places)
+    found = export(tmp_path, module).golden[0].x
+    assert np.array_equal(found, first) != on_the_kink
+
+
 def test_an_infer_bundle_holds_no_training_graph(tmp_path: Path) -> None:
     bundle = export(tmp_path, small(), capability="infer")
     assert not bundle.train_graphs
@@ -137,7 +148,9 @@ def test_momentum_zero_is_plain_gradient_descent(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("layer", "words"),
     [
-        (nn.BatchNorm1d(5), "'2' (BatchNorm1d) keeps buffers"),
+        (nn.BatchNorm1d(5, momentum=None), "'2' (BatchNorm1d) averages over all batches"),
+        (nn.BatchNorm1d(5, track_running_stats=False), "'2' (BatchNorm1d) keeps no running"),
+        (nn.InstanceNorm1d(5, track_running_stats=True), "'2' (InstanceNorm1d) keeps buffers"),
         (nn.Dropout(0.5), "'2' (Dropout) is random"),
         (nn.LayerNorm(5), "native_layer_norm"),
         (nn.RReLU(), "rrelu|bernoulli|uniform|rand"),

@@ -112,7 +112,55 @@ def test_variance_with_and_without_correction() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation", "multiplier"),
+    [
+        ((3, 3), 1, 1, 1, 1),
+        ((3, 3), 2, 1, 1, 1),
+        ((3, 2), (2, 1), (0, 2), 1, 2),
+        ((2, 3), 1, 0, 2, 3),
+        ((1, 1), 2, 0, 1, 2),
+        ((4, 4), 3, 2, 1, 1),
+    ],
+)
+def test_depthwise_convolution_2d(
+    kernel: Any, stride: Any, padding: Any, dilation: Any, multiplier: int
+) -> None:
+    torch.manual_seed(0)
+    gradients_agree(
+        lambda x, w, b: functional.conv2d(x, w, b, stride, padding, dilation, groups=4),
+        torch.randn(3, 4, 11, 10),
+        torch.randn(4 * multiplier, 1, *kernel),
+        torch.randn(4 * multiplier),
+    )
+
+
+@pytest.mark.parametrize(("stride", "multiplier"), [(1, 1), (2, 2)])
+def test_depthwise_convolution_1d(stride: int, multiplier: int) -> None:
+    torch.manual_seed(0)
+    gradients_agree(
+        lambda x, w, b: functional.conv1d(x, w, b, stride, 2, groups=3),
+        torch.randn(3, 3, 20),
+        torch.randn(3 * multiplier, 1, 5),
+        torch.randn(3 * multiplier),
+    )
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 6), (4, 3, 5, 6)])
+@pytest.mark.parametrize("affine", [True, False])
+def test_batch_norm_in_training_mode(shape: tuple[int, ...], *, affine: bool) -> None:
+    torch.manual_seed(0)
+    scales = (torch.randn(3), torch.randn(3)) if affine else ()
+    gradients_agree(
+        lambda x, *scales: functional.batch_norm(
+            x, torch.zeros(3), torch.ones(3), *scales, training=True, eps=1e-3
+        ),
+        torch.randn(*shape),
+        *scales,
+    )
+
+
 def test_grouped_convolution_is_refused_with_the_remedy() -> None:
-    x, w = torch.randn(2, 4, 6, 6), torch.randn(4, 1, 3, 3)
+    x, w = torch.randn(2, 4, 6, 6), torch.randn(4, 2, 3, 3)
     with pytest.raises(UsageError, match="groups=1"):
-        gradients_agree(lambda x, w: functional.conv2d(x, w, groups=4), x, w)
+        gradients_agree(lambda x, w: functional.conv2d(x, w, groups=2), x, w)

@@ -1,4 +1,4 @@
-"""The exported training step against eager torch with torch.optim.SGD."""
+"""The exported training step against eager torch with torch.optim.SGD and torch.optim.Adam."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ import onnx.reference
 import pytest
 import torch
 
-from edge_fd.export.step import training_graph
+from edge_fd.export.step import inference_graph, training_graph
 from edge_fd.losses import Loss
 from edge_fd.students import build
 
 STUDENTS = ("mlp", "lenet5", "har_cnn")
 LOSSES = ("cross_entropy", "label_distillation", "mean_absolute_error")
+OTHERS = ("dscnn", "gru")
+CASES = [(student, loss, "sgd") for student in STUDENTS for loss in LOSSES]
+CASES += [(student, "cross_entropy", "sgd") for student in OTHERS]
+CASES += [(student, "cross_entropy", "adam") for student in (*STUDENTS, *OTHERS)]
+ADAM_LR = 1e-3
 
 # ONNX operator kinds that the note on export measured on every ONNX Runtime from
 # 1.15 on (onnx_training.md, section 6), Abs and Sign for the absolute error, and MaxUnpool
 # (run on 1.16.3, the oldest release that the package admits, and on 1.31.1).
+# BatchNormalization stands in graphs of inference alone.
 ALLOWED = re.findall(
     r"\w+",
     "Abs Add Cast Concat Conv ConvTranspose Div Equal Exp Expand Gather Gemm Identity "
@@ -30,19 +36,60 @@ ALLOWED = re.findall(
 )
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("student", STUDENTS)
+@pytest.mark.parametrize(("student", "loss", "kind"), CASES)
 def test_teacher_forced_steps_agree_with_torch_in_every_parameter(
-    student: str, loss: str, lab: Any
+    student: str, loss: str, kind: str, lab: Any
 ) -> None:
-    torch_side, step = lab.eager(student, loss), lab.session(student, loss)
-    for x, inputs in torch_side.batches(*lab.shapes[student], batch=32, steps=50):
+    torch_side, step = lab.eager(student, loss, kind), lab.session(student, loss, kind)
+    errors = []
+    for x, inputs in torch_side.batches(*lab.shapes[student], batch=32, steps=25):
         theta, opt, value, logits = step(torch_side.theta, torch_side.opt, x, inputs)
         due_value, due_logits = torch_side.step(x, inputs)
-        assert np.abs(theta - torch_side.theta).max() <= 1e-6
-        assert np.abs(opt - torch_side.opt).max() <= 1e-6 * max(1, np.abs(opt).max())
         assert value == pytest.approx(due_value, rel=1e-5)
         assert np.abs(logits - due_logits).max() <= 1e-5 * max(1, np.abs(due_logits).max())
+        difference, cut = np.abs(theta - torch_side.theta), torch_side.trained
+        assert difference[cut:].max(initial=0) <= 1e-6 * np.abs(theta[cut:]).max(initial=1)
+        weights = difference[:cut][_settled(kind, torch_side.opt)]
+        errors.append((weights.max(), _moments_error(kind, opt, torch_side.opt)))
+        assert weights.size > 0.95 * cut
+    # The limits of onnx_training.md, section 7, "Tests that would prove it".
+    limit = 0.02 * ADAM_LR if kind == "adam" else 1e-5 if student == "dscnn" else 1e-6
+    over = [e for e in errors if e[0] > limit or e[1] > (1e-4 if student == "dscnn" else 1e-6)]
+    assert len(over) <= (student == "dscnn")  # one step may flip one ReLU
+
+
+def _settled(kind: str, opt: Any) -> Any:
+    """Where Adam does not divide a rounding error of the gradient, of 1e-8, by as small a root."""
+    if kind == "sgd":
+        return slice(None)
+    second = np.split(opt[:-1], 2)[1] / (1 - 0.999 ** opt[-1].astype(np.float64))
+    return (second == 0) | (np.sqrt(second) > 1e-6)
+
+
+def _moments_error(kind: str, opt: Any, due: Any) -> float:
+    """Largest error of momentum, or of Adam's moments, each relative to its largest entry or 1."""
+    assert opt.shape == due.shape
+    if kind == "sgd":
+        return float(np.abs(opt - due).max() / max(1, np.abs(due).max()))
+    assert opt[-1] == due[-1]
+    pairs = zip(np.split(opt[:-1], 2), np.split(due[:-1], 2), strict=True)
+    return max(float(np.abs(a - b).max() / max(1, np.abs(b).max())) for a, b in pairs)
+
+
+@pytest.mark.parametrize("student", ["mlp", "dscnn"])
+def test_running_statistics_are_torchs_and_weights_keep_their_place(student: str, lab: Any) -> None:
+    torch_side, step = lab.eager(student, "cross_entropy"), lab.session(student, "cross_entropy")
+    ((x, inputs),) = torch_side.batches(*lab.shapes[student], batch=7, steps=1)
+    before = torch_side.theta
+    theta, *_ = step(before, torch_side.opt, x, inputs)
+    torch_side.step(x, inputs)
+    named = dict(torch_side.module.named_buffers())
+    due = [v.reshape(-1).numpy() for k, v in named.items() if not k.endswith("tracked")]
+    assert bool(due) == (student == "dscnn")
+    tail = np.concatenate([np.zeros(0, np.float32), *due])
+    np.testing.assert_allclose(theta[torch_side.trained :], tail, rtol=1e-5, atol=1e-7)
+    moved = theta[torch_side.trained :] != before[torch_side.trained :]
+    assert moved.all()
 
 
 @pytest.mark.parametrize("student", STUDENTS)
@@ -56,30 +103,54 @@ def test_fifty_free_steps_keep_the_loss_within_a_percent(student: str, lab: Any)
         assert value == pytest.approx(due, rel=0.01)
 
 
-@pytest.mark.parametrize("batch", [1, 7, 32])
-@pytest.mark.parametrize("student", STUDENTS)
+@pytest.mark.parametrize("batch", [1, 2, 7, 32])
+@pytest.mark.parametrize("student", [*STUDENTS, *OTHERS])
 def test_one_graph_serves_every_batch_size(student: str, batch: int, lab: Any) -> None:
-    torch_side = lab.eager(student, "label_distillation")
-    step = lab.session(student, "label_distillation")
-    for x, inputs in torch_side.batches(*lab.shapes[student], batch=batch, steps=2):
+    if student == "dscnn" and batch == 1:
+        pytest.skip("batch norm does not learn from a single sample")
+    torch_side, step = lab.eager(student, "cross_entropy"), lab.session(student, "cross_entropy")
+    errors = []
+    for x, inputs in torch_side.batches(*lab.shapes[student], batch=batch, steps=3):
         theta, _, _, logits = step(torch_side.theta, torch_side.opt, x, inputs)
         torch_side.step(x, inputs)
         assert logits.shape == (batch, lab.shapes[student][1])
-        assert np.abs(theta - torch_side.theta).max() <= 1e-6
+        errors.append(np.abs(theta - torch_side.theta).max())
+    assert sorted(errors)[-2] <= (1e-5 if student == "dscnn" else 1e-6)
+    assert student == "dscnn" or max(errors) <= 1e-6
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("student", STUDENTS)
+@pytest.mark.parametrize(("student", "loss", "kind"), CASES)
 def test_graphs_use_the_default_domain_opset_18_and_known_operators(
-    student: str, loss: str, lab: Any
+    student: str, loss: str, kind: str, lab: Any
 ) -> None:
-    model = onnx.load_from_string(lab.graph(student, loss))
+    model = onnx.load_from_string(lab.graph(student, loss, kind))
     onnx.checker.check_model(model, full_check=True)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 18)]
     assert model.ir_version == 8
     assert {node.op_type for node in model.graph.node} <= set(ALLOWED)
     assert {node.domain for node in model.graph.node} == {""}
-    assert len(lab.graph(student, loss)) < 8192  # no weights inside
+    assert len(lab.graph(student, loss, kind)) < (8192 if student in STUDENTS else 40_000)
+
+
+@pytest.mark.parametrize("student", [*STUDENTS, *OTHERS])
+def test_inference_graphs_use_known_operators(student: str, lab: Any) -> None:
+    shape, classes = lab.shapes[student]
+    graph = inference_graph(build(student, shape, classes, seed=3), input_shape=shape)
+    model = onnx.load_from_string(graph)
+    assert {node.op_type for node in model.graph.node} <= {*ALLOWED, "BatchNormalization", "GRU"}
+    assert {(node.domain) for node in model.graph.node} == {""}
+    assert [output.name for output in model.graph.output] == ["logits", "features"]
+
+
+def test_adam_stays_finite_where_the_gradient_is_exactly_zero(session: Any) -> None:
+    # An optimiser that rounds 1e-8 away gives NaN here (onnx_training.md, section 4, trap 2).
+    module = build("mlp", (12,), 5, seed=0)
+    loss = Loss(lambda logits, y: (logits * y).sum(), rows=("y",), optimizer="adam")
+    step = session(training_graph(module, loss, input_shape=(12,), classes=5), "adam")
+    theta = torch.cat([p.detach().reshape(-1) for p in module.parameters()]).numpy()
+    y = np.zeros((3, 5), np.float32)
+    after, *_ = step(theta, np.zeros(2 * theta.size + 1, np.float32), np.ones((3, 12)), {"y": y})
+    np.testing.assert_array_equal(after, theta)
 
 
 def test_the_onnx_reference_evaluator_agrees(lab: Any) -> None:

@@ -214,9 +214,9 @@ def test_sixteen_rounds_cost_the_bits_of_the_papers_table(tmp_path: Path, codec:
     assert [record.status for record in run.rounds] == ["closed"] * 16
     for device in scenario.device_names():
         records = [record for record in run.devices if record.device == device]
-        up = sum(record.up.paper_values for record in records)
-        down = sum(record.down.paper_values for record in records)
-        assert (up, down) == (1600, 1600)
-        assert 32 * (up + down) == 102_400
+        up = sum(record.up.paper_bits for record in records)
+        down = sum(record.down.paper_bits for record in records)
+        assert (up, down) == (51_200, 51_200)
+        assert up + down == 102_400
     assert run.summary is not None
-    assert 32 * (run.summary.up.paper_values + run.summary.down.paper_values) == 102_400
+    assert run.summary.up.paper_bits + run.summary.down.paper_bits == 102_400

@@ -161,7 +161,7 @@ def _bytes(payload: int, *, acknowledgements: int) -> Bytes:
         envelope=150 if payload else 90,
         mqtt=60 + 4 * acknowledgements,
         tcp_ip=40 * (packets + acknowledgements),
-        paper_values=payload // 4,
+        paper_bits=8 * payload,
     )
 
 

@@ -43,6 +43,85 @@ def test_runs_that_share_a_seed_are_not_averaged(runs: list[Run]) -> None:
     ]
 
 
+def told(run: Run, scenario: str, **facts: object) -> Run:
+    """The run under another scenario text, in a folder of its own."""
+    name = f"{run.name}-{abs(hash((scenario, str(facts))))}"
+    path = run.path.with_name(name)
+    return replace(run, path=path, scenario=scenario, facts={**run.facts, **facts})
+
+
+def test_runs_whose_scenarios_differ_are_apart_and_named_by_the_difference(runs: list[Run]) -> None:
+    fd = [run for run in runs if run.facts["method"] == "fd" and run.summary is not None]
+    text = "seed = {}\n[rounds]\nparticipation = {}\n[method.fd]\ngamma = {}\n"
+    made = [
+        told(fd[0], text.format(seed, share, gamma), seed=seed)
+        for share in (0.5, 1.0)
+        for gamma in (0.1, 1)
+        for seed in (1, 2)
+    ]
+    assert [(group.label, len(group.runs)) for group in group_runs(made)] == [
+        ("fd, gamma=0.1, participation=0.5", 2),
+        ("fd, gamma=1, participation=0.5", 2),
+        ("fd, gamma=0.1, participation=1", 2),
+        ("fd, gamma=1, participation=1", 2),
+    ]
+
+
+def test_settings_of_other_methods_keep_nothing_apart(runs: list[Run]) -> None:
+    dsfl = next(run for run in runs if run.facts["method"] == "dsfl")
+    text = "[method]\nname = '{}'\n[method.fd]\ngamma = {}\n[method.mine]\nalpha = {}\n"
+    made = [
+        told(dsfl, text.format("fd", 0.1, 1), seed=1),
+        told(dsfl, text.format("dsfl", 1.0, 2), seed=2),
+    ]
+    assert [len(group.runs) for group in group_runs(made)] == [2]
+    # A method of one's own may have its settings in any table that is of no known method.
+    own = [replace(run, facts={**run.facts, "method": "own"}) for run in made]
+    assert [group.label for group in group_runs(own)] == ["own, alpha=1", "own, alpha=2"]
+
+
+def test_one_value_written_in_two_ways_is_one_value(runs: list[Run]) -> None:
+    made = [told(runs[0], f"[rounds]\nparticipation = {n}\n", seed=n) for n in (1, "1.0")]
+    assert len(group_runs(made)) == 1
+
+
+def test_a_key_that_only_some_runs_have_is_unset_in_the_others(runs: list[Run]) -> None:
+    made = [told(runs[0], ""), told(runs[0], "[rounds]\nbuffer = 3\ncount = 2\n")]
+    assert [group.label for group in group_runs(made)] == [
+        "local, buffer=unset, rounds.count=unset",
+        "local, buffer=3, rounds.count=2",
+    ]
+
+
+def test_device_counts_are_told_as_their_sum_unless_only_their_split_differs(
+    runs: list[Run],
+) -> None:
+    text = "[[devices]]\ncount = {}\n[[devices]]\ncount = {}\n"
+    first = runs[0]
+    assert first.summary is not None
+    few = replace(first, summary=replace(first.summary, devices=4))
+    grown = [told(few, text.format(2, 2)), told(first, text.format(6, 6))]
+    assert [group.label for group in group_runs(grown)] == [
+        "local, 4 devices",
+        "local, 12 devices",
+    ]
+    shifted = [told(first, text.format(4, 8)), told(first, text.format(6, 6))]
+    assert [group.label for group in group_runs(shifted)] == [
+        "local, devices.0.count=4, devices.1.count=8",
+        "local, devices.0.count=6, devices.1.count=6",
+    ]
+
+
+def test_labels_are_distinct_even_where_the_sums_of_devices_agree(runs: list[Run]) -> None:
+    text = "[[devices]]\ncount = {}\n[[devices]]\ncount = {}\n"
+    first = runs[0]
+    assert first.summary is not None
+    few = replace(first, summary=replace(first.summary, devices=4))
+    made = [told(few, text.format(2, 2)), told(few, text.format(1, 3)), told(first, "")]
+    titles = [group.title for group in group_runs(made)]
+    assert len(set(titles)) == 3
+
+
 def test_scenarios_are_named_where_one_method_has_two(runs: list[Run]) -> None:
     other = replace(runs[2], facts={**runs[2].facts, "scenario": "har"})
     assert [group.label for group in group_runs([runs[2], other])] == [

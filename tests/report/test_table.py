@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_fd.report.table import byte_size, comparison_table, three_digits
+from edge_fd.report.table import byte_size, comparison_table, three_digits, with_deviation
 
 if TYPE_CHECKING:
     from edge_fd.run_folder import Run
 
-MARKED = re.compile(r"[\d.]+(?: ±[\d.]+)?(?: [kMG]?B)?[*~]|(?<= )-(?= |$)")
+MARKED = re.compile(r"[\d.]+(?: ±[\d.,]+)?(?: [kMG]?B)?[*~]|(?<= )-(?= |$)")
 
 
 def cells(table: str, start: str) -> list[str]:
@@ -51,15 +51,54 @@ def test_numbers_equal_those_of_the_files(runs: list[Run]) -> None:
         if run.facts["method"] == "fedmd"
     ]
     payload_kb = fmean(summary["up"]["payload"] for summary in summaries) / 1000
-    assert row[3] == f"{payload_kb:.0f} kB*"
+    assert row[3].startswith(f"{payload_kb:.0f} ±")
+    assert row[3].endswith(" kB*")
     on_air_kb = fmean(
         sum(summary["down"][part] for part in ("payload", "envelope", "mqtt", "tcp_ip"))
         for summary in summaries
     )
-    assert row[6] == f"{on_air_kb / 1000:.0f} kB~"
+    assert row[6].startswith(f"{on_air_kb / 1000:.0f} ±")
     first, second = (100 * summary["accuracy_test"] for summary in summaries)
     assert row[0] == f"{(first + second) / 2:.1f} ±{abs(first - second) / 2**0.5:.1f}*"
-    assert row[9] == f"{fmean(summary['seconds_per_round'] for summary in summaries):.2f}~"
+    first, second = (summary["seconds_per_round"] for summary in summaries)
+    assert row[9].startswith(f"{(first + second) / 2:.2f} ±")
+    assert float(row[9].partition("±")[2].rstrip("~")) == pytest.approx(
+        abs(first - second) / 2**0.5, rel=0.5, abs=0.005
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "deviation", "percents", "told"),
+    [
+        ("55.4", 0.052, True, "55.4 ±5.2"),
+        ("107 kB", 4_300, False, "107 ±4 kB"),
+        ("1.20 MB", 34_000, False, "1.20 ±0.03 MB"),
+        ("320", 0.31, False, "320 ±0.3"),  # with the mean's decimals it would be none at all
+        ("2.52", 0.0004, False, "2.52 ±0.0004"),
+        ("999 B", 1200, False, "999 ±1,200 B"),
+    ],
+)
+def test_a_deviation_is_in_the_unit_of_its_mean(
+    *, text: str, deviation: float, percents: bool, told: str
+) -> None:
+    assert with_deviation(text, deviation, percents=percents) == told
+
+
+def test_mean_and_deviation_of_three_seeds_by_hand(runs: list[Run]) -> None:
+    # 1, 2 and 6 J: mean 3, sample variance (4 + 1 + 9) / 2 = 7.
+    three = [
+        replace(
+            runs[0],
+            path=runs[0].path.with_name(f"seed-{seed}"),
+            facts={**runs[0].facts, "seed": seed},
+            summary=replace(summary, joules_per_device=joules, accuracy_test=0.5),
+        )
+        for seed, joules in ((1, 1.0), (2, 2.0), (3, 6.0))
+        if (summary := runs[0].summary) is not None
+    ]
+    row = cells(comparison_table(three), "local ")
+    assert row[-1] == f"3.00 ±{7**0.5:.2f}~"
+    assert row[0] == "50.0*"  # all seeds agree
 
 
 def test_every_number_carries_the_mark_of_its_origin(runs: list[Run]) -> None:

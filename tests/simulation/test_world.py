@@ -155,9 +155,9 @@ def test_the_bytes_of_an_undisturbed_round_are_on_record_once(tiny: Any) -> None
     run = tiny.simulate(channel=RADIO)
     for record in run.devices:
         assert record.outcome == "accepted"
-        assert record.up.paper_values == 100  # Jeong et al. 2018: classes x classes
+        assert record.up.paper_bits == 3200  # Jeong et al. 2018: classes x classes
         # Round 1 gives its knowledge while round 2 opens; the birth is in round 1 as well.
-        assert record.down.paper_values == 100
+        assert record.down.paper_bits == 3200
     assert all(r.late == r.refused == 0 for r in run.rounds)
 
 

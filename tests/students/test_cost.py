@@ -18,6 +18,17 @@ from edge_fd.students import build, count
         ("lenet5", (1, 28, 28), 10, 29_738, 784 * 8 * 25 + 100 * 16 * 200 + 400 * 64 + 640),
         # 128 places of 16 maps with 9*5 taps, 64 places of 32 maps with 16*5 taps, 1024-32-6.
         ("har_cnn", (9, 128), 6, 36_326, 128 * 16 * 45 + 64 * 32 * 80 + 1024 * 32 + 32 * 6),
+        # 3x3 taps, scale and shift after each convolution, blocks of depthwise and pointwise:
+        # 288+64, twice 288+64+1024+64, 288+64+2048+128, 650. Places 14x14, 14x14, 7x7, 7x7.
+        (
+            "dscnn",
+            (1, 28, 28),
+            10,
+            352 + 2 * 1440 + 2528 + 650,
+            196 * 288 + 196 * (288 + 1024) + 49 * (288 + 1024) + 49 * (288 + 2048) + 640,
+        ),
+        # Parameters of the note as well. 32 steps of three gates of 24 units.
+        ("gru", (9, 128), 6, 2_670, 32 * 3 * 24 * (9 + 24) + 24 * 6),
     ],
 )
 def test_built_in_students(

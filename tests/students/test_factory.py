@@ -21,6 +21,11 @@ from edge_fd.students import STUDENTS, build, default_input_shape
         ("lenet5", (3, 32, 29), 10),
         ("har_cnn", (9, 128), 6),
         ("har_cnn", (2, 5), 6),
+        ("dscnn", (1, 8, 8), 10),
+        ("dscnn", (3, 49, 10), 12),
+        ("gru", (9, 128), 6),
+        ("gru", (2, 5), 3),
+        ("gru", (1, 50), 3),
     ],
 )
 def test_students_map_a_batch_to_logits(name: str, shape: tuple[int, ...], classes: int) -> None:
@@ -31,7 +36,7 @@ def test_students_map_a_batch_to_logits(name: str, shape: tuple[int, ...], class
 
 @pytest.mark.parametrize("name", sorted(STUDENTS))
 def test_weights_depend_on_the_seed_alone_and_the_callers_generator_is_left(name: str) -> None:
-    shape = (9, 128) if name == "har_cnn" else (1, 28, 28)
+    shape = (9, 128) if name in ("har_cnn", "gru") else (1, 28, 28)
     torch.manual_seed(1)
     before = torch.get_rng_state()
     first = build(name, shape, 10, seed=5)
@@ -40,7 +45,8 @@ def test_weights_depend_on_the_seed_alone_and_the_callers_generator_is_left(name
     again, other = build(name, shape, 10, seed=5), build(name, shape, 10, seed=6)
     for a, b, c in zip(first.parameters(), again.parameters(), other.parameters(), strict=True):
         assert torch.equal(a, b)
-        assert not torch.equal(a, c)
+        # Batch norm starts from ones and zeros whatever the seed.
+        assert not torch.equal(a, c) or a.unique().tolist() in ([0.0], [1.0])
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
@@ -50,7 +56,16 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("lenet5", (1, 8, 8)), ("lenet5", (28, 28)), ("lenet5", (2, 28, 28)), ("har_cnn", (9,))],
+    [
+        ("lenet5", (1, 8, 8)),
+        ("lenet5", (28, 28)),
+        ("lenet5", (2, 28, 28)),
+        ("har_cnn", (9,)),
+        ("dscnn", (1, 7, 28)),
+        ("dscnn", (28, 28)),
+        ("gru", (9, 3)),
+        ("gru", (9,)),
+    ],
 )
 def test_a_shape_that_a_student_cannot_take_is_refused(name: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match=name):
@@ -66,10 +81,27 @@ def test_a_shape_that_a_student_cannot_take_is_refused(name: str, shape: tuple[i
         ("lenet5", (3, 32, 32), (3, 32, 32)),
         ("lenet5", (3, 8, 32), (3, 28, 28)),
         ("har_cnn", (9, 128), (9, 128)),
+        ("dscnn", (8, 8), (1, 8, 8)),
+        ("dscnn", (7, 30), (1, 28, 28)),
+        ("gru", (9, 128), (9, 128)),
     ],
 )
 def test_default_input_shapes(name: str, data: tuple[int, ...], due: tuple[int, ...]) -> None:
     assert default_input_shape(name, data) == due
+
+
+@pytest.mark.parametrize(("length", "steps"), [(128, 32), (32, 32), (50, 25), (131, 26), (5, 5)])
+def test_the_gru_sees_means_of_equal_blocks_up_to_the_end(length: int, steps: int) -> None:
+    module = build("gru", (2, length), 3, seed=0)
+    seen: list[torch.Tensor] = []
+    module.gru.register_forward_pre_hook(lambda _layer, inputs: seen.append(inputs[0]))
+    x = torch.arange(2 * length).reshape(1, 2, length).float()
+    module(x)
+    assert seen[0].shape == (1, steps, 2)
+    block = -(-length // 32)
+    torch.testing.assert_close(seen[0][0, -1], x[0, :, -block:].mean(1))
+    first = length - steps * block
+    torch.testing.assert_close(seen[0][0, 0], x[0, :, first : first + block].mean(1))
 
 
 OWN = """

@@ -1,0 +1,88 @@
+"""A device's part in a round as a value: what it computes is a pure function of it.
+
+The value can be computed here, request by request, or be sent to another
+process and computed there; the outcome has the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from devices.student import State
+from edge_fd.desk import Desk, Job, Kind, Work
+from edge_fd.knowledge import Knowledge
+from edge_fd.methods.base import Device, Memory, Method, Round
+from edge_fd.streams import stream
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Compute ``round`` from ``knowledge`` and ``state``, with what ``device`` has."""
+
+    method: Method
+    device: Device
+    round: Round
+    knowledge: Knowledge | None
+    state: State
+
+    def start(self, desk: Desk) -> Job[Knowledge | None]:
+        """Begin to compute; the task itself is left as it is."""
+        memory: Memory = dict(self.device.memory)
+        device = replace(self.device, memory=memory)
+        half = self.method.device_round(device, self.round, self.knowledge)
+        rng = stream(self.round.seed, "device", device.name, self.round.number, "batches")
+        return Job(half, desk, self.state, rng, memory=memory)
+
+    def compute(self, desk: Desk) -> Computed:
+        """Compute all of it."""
+        job, asked = self.start(desk), []
+        while not job.over:
+            asked.append((job.kind, job.work))
+            job.answer()
+        if job.state is None:
+            raise RuntimeError(f"device {self.device.name!r} has no student")
+        return Computed(tuple(asked), job.result, job.state, job.memory, job.loss)
+
+
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """What a task came to, and what was ``asked`` on the way."""
+
+    asked: tuple[tuple[Kind, Work], ...]
+    result: Knowledge | None
+    state: State
+    memory: Mapping[str, Any]
+    loss: float | None
+
+
+class Replay:
+    """A job that was computed elsewhere: its requests can be gone through in virtual time."""
+
+    def __init__(self, outcome: Computed) -> None:
+        self.result, self.state = outcome.result, outcome.state
+        self.memory: Memory = dict(outcome.memory)
+        self.loss = outcome.loss
+        self._asked, self._at = outcome.asked, 0
+
+    @property
+    def over(self) -> bool:
+        """Whether all requests were gone through."""
+        return self._at == len(self._asked)
+
+    @property
+    def kind(self) -> Kind:
+        """Kind of the current request."""
+        return "" if self.over else self._asked[self._at][0]
+
+    @property
+    def work(self) -> Work:
+        """Work of the current request."""
+        return Work() if self.over else self._asked[self._at][1]
+
+    def answer(self) -> None:
+        """Go on to the next request."""
+        if self.over:
+            raise RuntimeError("this job is over")
+        self._at += 1

@@ -1,0 +1,126 @@
+"""Computing elsewhere and ahead of time gives the bits of computing here and in time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+
+from devices.student import State, Student
+from edge_fd import simulate
+from edge_fd.desk import Desk
+from edge_fd.errors import UnknownNameError
+from edge_fd.kit import device_of, prepare
+from edge_fd.methods.base import Round
+from edge_fd.run_folder import Run
+from edge_fd.simulation.workers import Workers, open_workers
+from edge_fd.task import Task
+
+RADIO = {"model": "fdma", "min_m": 5.0, "max_m": 60.0}
+# Devices fall away while they compute and while messages are under way: a round takes 20 ms.
+ROUGH = {"link_up_s": 0.05, "link_down_s": 0.01, "device_up_s": 0.1, "device_down_s": 0.1}
+QUICK = {"count": 4, "deadline_s": 5.0, "resend_s": 1.0, "remind_s": 1.0, "quorum": 0.5}
+
+
+def lines(run: Run) -> tuple[bytes, bytes]:
+    folder: Path = run.path
+    return (folder / "rounds.jsonl").read_bytes(), (folder / "devices.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("method", ["fd", "fedavg", "fedmd", "alu+dsfl"])
+def test_the_number_of_processes_changes_no_bit(tiny: Any, method: str) -> None:
+    scenario = tiny.scenario(channel=RADIO, dropout=ROUGH, rounds=QUICK, server={"student": "mlp"})
+    bundles = tiny.folder / "bundles"
+    here, two, three = (
+        simulate(scenario, tiny.path(), method=method, bundles=bundles, workers=count)
+        for count in (1, 2, 3)
+    )
+    assert lines(here) == lines(two) == lines(three)
+
+
+@pytest.fixture
+def task(tiny: Any) -> tuple[Task, Desk, dict[str, Path]]:
+    kit = prepare(tiny.scenario(), tiny.folder / "bundles")
+    name, me = next(iter(kit.devices.items()))
+    desk = Desk(Student(me.bundle), kit.method.losses)
+    made = Task(kit.method, device_of(kit, me), Round(1, seed=3), None, desk.student.initial)
+    return made, desk, {name: me.bundle_path}
+
+
+def test_what_was_foreseen_otherwise_is_computed_anew(task: Any) -> None:
+    """A device whose weights are not those that were foreseen must not get that outcome."""
+    asked, desk, bundles = task
+    moved = replace(asked, state=State(np.float32(0.5) * asked.state.theta, asked.state.opt))
+    with joblib.Parallel(n_jobs=1) as parallel:
+        workers = Workers(parallel, 1, bundles)
+        workers._compute([moved])
+        job = workers.job(asked, list)
+    due = asked.compute(desk)
+    np.testing.assert_array_equal(job.state.theta, due.state.theta)
+    assert not np.array_equal(job.state.theta, moved.compute(desk).state.theta)
+
+
+def test_tasks_of_others_are_computed_along_and_not_again(task: Any) -> None:
+    asked, _, bundles = task
+    other = replace(asked, device=replace(asked.device, name="e"))
+    calls: list[int] = []
+
+    def counted(parts: Any) -> Any:
+        parts = list(parts)
+        calls.append(sum(len(part[1][0]) for part in parts))
+        return joblib.Parallel(n_jobs=1)(parts)
+
+    workers = Workers(counted, 1, {**bundles, "e": next(iter(bundles.values()))})  # type: ignore[arg-type]
+    workers.job(asked, lambda: [asked, other])
+    workers.job(other, list)
+    assert calls == [2]
+
+
+def test_the_steps_of_a_replayed_job_are_those_of_a_job_here(task: Any) -> None:
+    asked, desk, _ = task
+    live, steps = asked.start(desk), []
+    while not live.over:
+        steps.append((live.kind, live.work))
+        live.answer()
+    assert list(asked.compute(desk).asked) == steps
+    assert [kind for kind, _ in steps] == ["train"]
+
+
+def test_an_unknown_backend_is_refused_with_the_nearest_known() -> None:
+    with (
+        pytest.raises(UnknownNameError, match="did you mean 'ray'"),
+        open_workers(2, {}, backend="rey"),
+    ):
+        pass
+
+
+RAY = """
+import sys
+import ray
+from edge_fd import Scenario, simulate
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+scenario, out, bundles = Scenario.load(sys.argv[1]), sys.argv[2], sys.argv[3]
+simulate(scenario, out, bundles=bundles, workers=2, backend="ray")
+"""
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra 'ray'")
+def test_a_local_ray_cluster_computes_the_same_bits(tiny: Any, tmp_path: Path) -> None:
+    scenario = tiny.scenario(channel=RADIO)
+    here = simulate(scenario, tiny.path(), bundles=tiny.folder / "bundles")
+    (tmp_path / "tiny.toml").write_text(scenario.to_toml())
+    there = tmp_path / "there"
+    arguments = [str(path) for path in (tmp_path / "tiny.toml", there, tiny.folder / "bundles")]
+    command = [sys.executable, "-c", RAY, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    from edge_fd.run_folder import load_run
+
+    assert lines(load_run(there)) == lines(here)
