@@ -66,7 +66,11 @@ class BundleError(ValueError):
     def __init__(
         self, path: str | Path, wrong: str, remedy: str = "export or copy it again"
     ) -> None:
+        self._facts = path, wrong, remedy
         super().__init__(f"bundle {path}: {wrong}; {remedy}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._facts  # so that it can leave another process
 
 
 def write_bundle(path: str | Path, bundle: Bundle) -> Path:

@@ -79,13 +79,15 @@ class LossSignature:
 class TrainingDefaults:
     """Step size, momentum factor, samples per step and optimiser where nothing else is asked.
 
-    With ``optimizer="adam"`` the momentum factor is Adam's beta1.
+    With ``optimizer="adam"`` the momentum factor is Adam's beta1. The step size
+    is that of the first round; each round takes ``lr_decay`` times the last one's.
     """
 
     lr: float
     momentum: float
     batch: int
     optimizer: str = "sgd"
+    lr_decay: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,14 @@ class TrainingDiverged(ValueError):  # noqa: N818 - says what happened, as StopI
     def __init__(self, student: str, name: str, step: int, loss: float) -> None:
         self.step = step
         self.loss = loss
+        self._facts = student, name, step, loss
         super().__init__(
             f"student {student!r} diverged on loss {name!r} at step {step} (loss {loss});"
             " lower lr, or check the targets"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._facts  # so that it can leave another process
 
 
 @dataclass(frozen=True)

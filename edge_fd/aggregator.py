@@ -287,7 +287,9 @@ class Aggregator:
         rng = stream(self._plan.seed, "server", number, "batches")
         half = self._method.fuse(server, facts, uploads)
         others = {name: (desk, self.outcome.states[name]) for name, desk in held.others.items()}
-        return Job(half, held.desk, self.outcome.state, rng, memory=memory, others=others)
+        return Job(
+            half, held.desk, self.outcome.state, rng, round=number, memory=memory, others=others
+        )
 
     def _knowledge_in(self, name: str, raw: bytes) -> Knowledge | None:
         """Knowledge of a contribution; after a restart it is known by its bytes alone."""

@@ -87,17 +87,19 @@ class Desk:
         if not isinstance(request, Train):
             return Work()
         n, batch = len(request.samples), request.batch or self.training.batch
-        whole, rest = divmod(n, batch)
-        per_pass = whole + bool(rest)
-        if request.epochs is not None:
-            return Work(trained=request.epochs * n, steps=request.epochs * per_pass)
-        passes, left = divmod(request.steps or 0, per_pass)
-        return Work(trained=passes * n + left * batch, steps=request.steps or 0)
+        plan = self.student.batches(n, batch, epochs=request.epochs, steps=request.steps)
+        passes, left = divmod(plan.total, plan.per_pass)
+        return Work(trained=passes * n + left * batch, steps=plan.total)
 
-    def answer(self, request: Request, state: State, rng: np.random.Generator) -> tuple[Any, State]:
-        """Return the answer to ``request`` and the state after it."""
+    def answer(
+        self, request: Request, state: State, rng: np.random.Generator, *, round: int = 1
+    ) -> tuple[Any, State]:
+        """Return the answer to ``request`` and the state after it.
+
+        ``round`` counts from 1; by it the default learning rate decays.
+        """
         if isinstance(request, Train):
-            return self._train(request, state, rng)
+            return self._train(request, state, rng, round)
         if isinstance(request, Predict):
             return self._predict(request, state), state
         if isinstance(request, Load):
@@ -118,8 +120,9 @@ class Desk:
         return softmax(logits).astype(np.float32) if request.output == "probs" else logits
 
     def _train(
-        self, request: Train, state: State, rng: np.random.Generator
+        self, request: Train, state: State, rng: np.random.Generator, round: int
     ) -> tuple[Trained, State]:
+        lr = self.training.lr * self.training.lr_decay ** (round - 1)
         check_targets(request, self.losses[request.loss])
         result = self.student.train(
             state,
@@ -129,7 +132,7 @@ class Desk:
             epochs=request.epochs,
             steps=request.steps,
             batch=request.batch or self.training.batch,
-            lr=self.training.lr if request.lr is None else request.lr,
+            lr=lr if request.lr is None else request.lr,
             momentum=self.training.momentum,
             rng=rng,
             keep_momentum=request.keep_momentum,
@@ -154,6 +157,7 @@ class Job(Generic[Result]):
         state: State | None,
         rng: np.random.Generator,
         *,
+        round: int = 1,
         memory: Memory | None = None,
         others: Mapping[str, tuple[Desk, State]] = MappingProxyType({}),
     ) -> None:
@@ -162,7 +166,7 @@ class Job(Generic[Result]):
         """Mean loss of the last training request."""
         self.request: Request | None = None
         self.result: Result | None = None
-        self._half, self._rng = half, rng
+        self._half, self._rng, self._round = half, rng, round
         self._desks = {name: other for name, (other, _) in others.items()}
         self._states = {name: start for name, (_, start) in others.items()}
         if desk is not None and state is not None:
@@ -207,7 +211,9 @@ class Job(Generic[Result]):
         if desk is None:
             whom = f" for student {request.student!r}" if request.student else ""
             raise RuntimeError(f"nobody here can answer {type(request).__name__}{whom}")
-        reply, state = desk.answer(request, self._states[request.student], self._rng)
+        reply, state = desk.answer(
+            request, self._states[request.student], self._rng, round=self._round
+        )
         self._states[request.student] = state
         if isinstance(reply, Trained):
             self.loss = reply.loss

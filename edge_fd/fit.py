@@ -10,7 +10,7 @@ from edge_fd.methods.base import Method
 from edge_fd.requests import Samples
 from edge_fd.scenario import DevicesSection, Scenario
 
-FREE_OF_WEIGHTS = "fd, fedmd or dsfl"
+FREE_OF_WEIGHTS = "fd, fedmd, dsfl or cfd"
 """Methods that take any student, and devices that only infer."""
 
 
@@ -33,6 +33,11 @@ def check_fit(method: Method, scenario: Scenario) -> None:
     if method.needs_proxy and scenario.data.proxy == 0:
         raise UsageError(
             f"method {method.name!r} needs proxy data and data.proxy = 0; set data.proxy"
+        )
+    if method.proxy_whole and scenario.data.proxy_per_round is not None:
+        raise UsageError(
+            f"method {method.name!r} is about the whole proxy set in each round, and"
+            f" data.proxy_per_round = {scenario.data.proxy_per_round}; leave it out"
         )
     _check_rounds(method, scenario)
 
@@ -70,6 +75,11 @@ def _check_rounds(method: Method, scenario: Scenario) -> None:
         raise UsageError(
             f"rounds.participation = {rounds.participation} and rounds.mode = 'buffered' exclude"
             " each other: in a buffered round any device may answer; leave participation out"
+        )
+    if method.same_round:
+        raise UsageError(
+            f"method {method.name!r} asks something else in each round, and rounds.mode ="
+            " 'buffered' fuses answers to several; choose 'synchronous' or another method"
         )
     if method.needs_proxy and scenario.data.proxy_per_round is not None:
         raise UsageError(

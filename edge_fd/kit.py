@@ -88,7 +88,7 @@ class Kit:
     @property
     def one_time_proxy_bytes(self) -> int:
         """Bytes of the proxy samples (and labels, where needed), sent once to each device."""
-        if self.proxy is None:
+        if self.proxy is None or self.method.proxy_at_server:
             return 0
         labels = (
             self.proxy.y.nbytes
@@ -111,7 +111,7 @@ def device_of(kit: Kit, me: KitDevice) -> Device:
         me.bundle.classes,
         me.group.capability,
         me.private,
-        kit.proxy,
+        None if kit.method.proxy_at_server else kit.proxy,
         features=me.bundle.features,
         buffers=me.bundle.buffers,
     )
@@ -195,8 +195,8 @@ def _samples(
     proxy = shared.proxy if method.needs_proxy else None
     if proxy is not None and method.needs_proxy_labels and proxy.y is None:
         raise UsageError(
-            f"method {method.name!r} learns the labels of the proxy set, which has none;"
-            f" set method.{method.name}.transfer_epochs = 0 or give the data file 'proxy_y'"
+            f"method {method.name!r}, as it is set, needs the labels of the proxy set, which has"
+            " none; give the data file 'proxy_y', or choose settings without transfer or weights"
         )
     whole = Samples(dataset.x, dataset.y)
     private = {device: whole.take(rows) for device, rows in parts.private.items()}

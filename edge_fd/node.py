@@ -114,7 +114,7 @@ def _device(settings: NodeSettings, bundle: Bundle, data: DeviceData, method: Me
     except ValueError as error:
         raise UsageError(f"{settings.data}: {error}") from None
     proxy = data.proxy if len(data.proxy) else None
-    if method.needs_proxy and proxy is None:
+    if method.needs_proxy and not method.proxy_at_server and proxy is None:
         raise UsageError(
             f"method {method.name!r} needs proxy data and the data file has no 'proxy_x'; add it"
         )

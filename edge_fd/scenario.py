@@ -64,6 +64,8 @@ class TrainingSection(Section):
     lr: float = Field(0.05, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     """Of SGD; of Adam it is beta1."""
+    lr_decay: float = Field(1.0, gt=0, le=1)
+    """Each round's lr is the last one's times this."""
     batch: int = Field(32, ge=1)
 
 

@@ -33,7 +33,7 @@ class Task:
         device = replace(self.device, memory=memory)
         half = self.method.device_round(device, self.round, self.knowledge)
         rng = stream(self.round.seed, "device", device.name, self.round.number, "batches")
-        return Job(half, desk, self.state, rng, memory=memory)
+        return Job(half, desk, self.state, rng, round=self.round.number, memory=memory)
 
     def compute(self, desk: Desk) -> Computed:
         """Compute all of it."""

@@ -148,6 +148,7 @@ class Workshop:
             momentum=training.momentum,
             batch=training.batch,
             optimizer=training.optimizer,
+            lr_decay=training.lr_decay,
             capability=capability,
             theta=theta,
         )

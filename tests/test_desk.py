@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -201,3 +202,18 @@ def test_without_a_desk_a_half_that_asks_cannot_go_on() -> None:
 def test_what_is_no_request_is_refused(desk: Desk) -> None:
     with pytest.raises(TypeError, match="may not yield 'train'"):
         desk.answer("train", desk.student.initial, rng())  # type: ignore[arg-type]
+
+
+def test_the_default_rate_decays_with_the_rounds_and_a_request_s_own_does_not(desk: Desk) -> None:
+    """FedGen's rate is 0.01 * 0.99 ** round (author code): closed form, no state between rounds."""
+    plain = desk.student.bundle
+    bundle = replace(plain, training=replace(plain.training, lr_decay=0.5))
+    slow = Desk(Student(bundle), LOSSES)
+    request = Train("local", SAMPLES, {"y": Y}, epochs=1)
+    start = desk.student.initial
+    for number in (1, 2, 4):
+        own = replace(request, lr=plain.training.lr * 0.5 ** (number - 1))
+        _, due = desk.answer(own, start, rng())
+        for asked in (request, own):
+            _, found = slow.answer(asked, start, rng(), round=number)
+            np.testing.assert_array_equal(found.theta, due.theta)

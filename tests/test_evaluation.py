@@ -21,7 +21,7 @@ CLASSES = 5
 def evaluator(y: Any, predicted: Any) -> Evaluator:
     """One whose student says what ``predicted`` says."""
     logits = np.eye(CLASSES, dtype=np.float32)[predicted]
-    student = SimpleNamespace(predict=lambda _state, _x, output: logits)
+    student = SimpleNamespace(predict=lambda _state, _x, **_: logits)
     desk = SimpleNamespace(student=student, prepare=lambda samples: samples.x)
     return Evaluator(desk, Samples(np.zeros((len(y), 1)), np.asarray(y)), Local())  # type: ignore[arg-type]
 

@@ -155,7 +155,9 @@ def test_a_flood_for_written_rounds_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_the_weights_of_the_server_are_tested_where_it_has_any(tmp_path: Path) -> None:
-    with recording(tmp_path, server_accuracy=lambda outcome: float(len(outcome.state.theta))) as recorder:
+    with recording(
+        tmp_path, server_accuracy=lambda outcome: float(len(outcome.state.theta))
+    ) as recorder:
         for number, state in ((1, None), (2, STATE)):
             recorder.closed(close(number, "a"), opened_s=0.0, now_s=1.0)
             recorder.fused(outcome(number, state))

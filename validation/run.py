@@ -1,12 +1,15 @@
-"""Runs the validations of the radio layer: JSON to ``results``, pictures to ``docs/channel``.
+"""Runs the validations: JSON to ``results``, pictures to ``docs``.
 
     python -m validation.run [NAME ...] [--quick]
+    python -m validation.run published [--only EXPERIMENT] [--jobs N] [--list] [--quick]
 
-Each module here compares one family with oracles that our code did not make
-and returns its claims; one whose data are absent is skipped, told. Added to
-them: command, commit, machine. A claim that does not hold is told and makes
-the exit status 1. ``--quick`` takes shorter runs, to see that all works, and
-writes nothing.
+Each module here compares one family of the radio layer with oracles that our
+code did not make and returns its claims; one whose data are absent is skipped,
+told. ``published`` compares whole runs with published results: CPU-hours the
+first time, afterwards only what is missing is run. Added to the claims:
+command, commit, machine. A claim that does not hold is told and makes the exit
+status 1. ``--quick`` takes shorter runs, to see that all works, and writes
+nothing.
 """
 
 from __future__ import annotations
@@ -21,11 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.run import facts
+from validation.published import run as published
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PICTURES = HERE.parent / "docs" / "channel"
-NAMES = tuple(sorted(path.stem for path in HERE.glob("*.py") if path.stem != "run"))
+RADIO = tuple(sorted(path.stem for path in HERE.glob("*.py") if path.stem != "run"))
+NAMES = (*RADIO, "published")
 
 
 def validate(name: str, *, quick: bool) -> bool:
@@ -64,13 +69,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("name", nargs="*", metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--quick", action="store_true", help="shorter runs, nothing written")
+    parser.add_argument("--only", choices=published.NAMES, help="one experiment of 'published'")
+    parser.add_argument("--jobs", type=int, default=1, help="cells of 'published' run at once")
+    parser.add_argument("--list", action="store_true", help="the cells of 'published', run or not")
     options = parser.parse_args()
     for name in options.name:
         if name not in NAMES:
             parser.error(f"no validation {name!r}; there are: {', '.join(NAMES)}")
-    failed = [name for name in options.name or NAMES if not validate(name, quick=options.quick)]
+    if options.list:
+        published.list_cells(options.only)
+        return 0
+    failed = [name for name in options.name or NAMES if not _holds(name, options)]
     print(f"claims that fail in: {', '.join(failed) or 'none'}")
     return 1 if failed else 0
+
+
+def _holds(name: str, options: argparse.Namespace) -> bool:
+    if name == "published":
+        return published.validate(options.only, jobs=options.jobs, quick=options.quick)
+    return validate(name, quick=options.quick)
 
 
 if __name__ == "__main__":

@@ -95,7 +95,10 @@ def from_frame(
     value = _value(kind, coded, meta)
     if kind in DISTRIBUTIONS:
         value = _normalised(kind, value, ROUNDING[coded.dtype])
-    return Knowledge(kind, value, _exact(name, arrays))
+    exact = _exact(name, arrays)
+    if kind == "prototypes" and exact.get("counts", np.empty(0)).shape == value.shape[:1]:
+        value[exact["counts"] == 0] = 0.0  # a range need not have a level at zero
+    return Knowledge(kind, value, exact)
 
 
 def _exact(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:

@@ -49,6 +49,7 @@ def export_bundle(
     momentum: float,
     batch: int,
     optimizer: str = "sgd",
+    lr_decay: float = 1.0,
     capability: Literal["train", "infer"] = "train",
     theta: npt.NDArray[np.float32] | None = None,
 ) -> Bundle:
@@ -62,7 +63,7 @@ def export_bundle(
     holds no training graph. Raises UsageError for a module or loss that cannot
     be exported, and ExportError where ONNX Runtime and torch disagree.
     """
-    training = _training(student, lr, momentum, batch, optimizer)
+    training = _training(student, lr, momentum, batch, optimizer, lr_decay)
     module = _own_copy(student, module, theta)
     trained = {name: losses[name] for name in sorted(losses)} if capability == "train" else {}
     bundle = Bundle(
@@ -100,7 +101,7 @@ def _versions() -> dict[str, str]:
 
 
 def _training(
-    student: str, lr: float, momentum: float, batch: int, optimizer: str
+    student: str, lr: float, momentum: float, batch: int, optimizer: str, lr_decay: float
 ) -> TrainingDefaults:
     if optimizer not in PARTS:
         raise UnknownNameError("optimizer", optimizer, PARTS)
@@ -109,7 +110,9 @@ def _training(
             f"student {student!r}: lr {lr} must be above 0, momentum {momentum} in [0, 1),"
             f" batch {batch} at least 1"
         )
-    return TrainingDefaults(float(lr), float(momentum), int(batch), optimizer)
+    if not 0 < lr_decay <= 1:
+        raise UsageError(f"student {student!r}: lr_decay {lr_decay} must be in (0, 1]")
+    return TrainingDefaults(float(lr), float(momentum), int(batch), optimizer, float(lr_decay))
 
 
 def _plain_method(student: str, method: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ round fall as one over their number while the computing stays.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -46,8 +46,9 @@ class ALU(Wrapper):
     def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:
         """Repeat the method's round; return the last knowledge or the mean."""
         pieces: list[Knowledge] = []
-        for _ in range(self.rounds):
-            piece = yield from self.method.device_round(device, round, knowledge)
+        for repeat in range(self.rounds):
+            again = replace(round, repeat=repeat)
+            piece = yield from self.method.device_round(device, again, knowledge)
             if piece is None:
                 continue
             pieces = [*pieces, piece] if self.knowledge == "mean" else [piece]

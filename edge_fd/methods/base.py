@@ -39,9 +39,10 @@ class Round:
     (None: all), ``seed`` is the run's, ``after`` the round whose outcome this
     one builds on (0: none). A device half sees ``acknowledged``, the last round
     whose contribution of this device the aggregator is known to have accepted
-    (0: none). Of ``buffered`` rounds a server half sees the ``staleness``: for
-    each upload how many rounds ago its device was asked, at most
-    ``max_staleness``.
+    (0: none), and ``repeat``, from 0, where a schedule lets it go through the
+    round several times for one exchange. Of ``buffered`` rounds a server half
+    sees the ``staleness``: for each upload how many rounds ago its device was
+    asked, at most ``max_staleness``.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Round:
     seed: int = 0
     after: int = 0
     acknowledged: int = 0
+    repeat: int = 0
     buffered: bool = False
     staleness: Mapping[str, int] = field(default_factory=dict)
     max_staleness: int = 0
@@ -99,8 +101,9 @@ class Method(ABC):
     """Base of the methods; a subclass adds settings as dataclass fields.
 
     Class facts: ``kind`` of the knowledge it uploads (None: it uploads none),
-    ``needs_proxy``, ``needs_proxy_labels``, ``needs_training`` (every device
-    must be able to train), ``same_student`` (all devices one architecture),
+    ``needs_proxy``, ``needs_proxy_labels``, ``proxy_whole`` (all of it in each
+    round), ``proxy_at_server`` (and not on devices), ``needs_training`` (every
+    device must be able to train), ``same_student`` (all devices one architecture),
     ``same_features`` (all devices one width of features), ``server_learns``
     (its server half uses a student where there is one), ``server_per_student``
     (one for each architecture among the devices), ``judges`` (on what
@@ -112,6 +115,8 @@ class Method(ABC):
     kind: ClassVar[str | None]
     losses: ClassVar[Mapping[str, Loss]]
     needs_proxy: ClassVar[bool] = False
+    proxy_whole: ClassVar[bool] = False
+    proxy_at_server: ClassVar[bool] = False
     needs_training: ClassVar[bool] = False
     same_student: ClassVar[bool] = False
     same_features: ClassVar[bool] = False
@@ -123,6 +128,11 @@ class Method(ABC):
     @property
     def needs_proxy_labels(self) -> bool:
         """Whether devices need the labels of the proxy set."""
+        return False
+
+    @property
+    def same_round(self) -> bool:
+        """Whether what is fused together must answer one and the same round."""
         return False
 
     @abstractmethod

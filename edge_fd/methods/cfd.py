@@ -78,6 +78,7 @@ class CFD(Method):
     kind: ClassVar[str | None] = "symbols"
     losses: ClassVar[Mapping[str, Loss]] = MappingProxyType({"local": CROSS_ENTROPY})
     needs_proxy: ClassVar[bool] = True
+    proxy_whole: ClassVar[bool] = True
     server_learns: ClassVar[bool] = True
 
     up_bits: int = setting(1, least=1, most=BITS_MOST)
@@ -98,8 +99,9 @@ class CFD(Method):
         """Begin anew, distil the server's labels, train on private data, publish labels."""
         proxy = _whole(device.proxy, round)
         if device.capability == "train":
-            yield Reset()
-            if knowledge is not None:
+            if round.repeat == 0:
+                yield Reset()
+            if knowledge is not None and round.repeat == 0:
                 y = {"y": self._soft(knowledge, device.classes)}
                 yield Train("local", proxy, y, epochs=self.distil_epochs)
             yield from train_privately(device, self.local_epochs)

@@ -47,6 +47,11 @@ class FedAKD(FedMD):
     weights: str = setting("accuracy", choices=("accuracy", "uniform"))
 
     @property
+    def same_round(self) -> bool:
+        """Each round mixes the samples anew, and differently mixed samples have no mean."""
+        return self.mix > 0
+
+    @property
     def needs_proxy_labels(self) -> bool:
         """To measure the accuracy, and for a transfer phase."""
         return self.weights == "accuracy" or self.transfer_epochs > 0

@@ -37,7 +37,7 @@ class FedAvg(Method):
 
     def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:
         """Load the mean, train, hand out the weights and the number of samples."""
-        yield from weights.take_over(device, knowledge, batch_norm=self.batch_norm)
+        yield from weights.take_over(device, round, knowledge, batch_norm=self.batch_norm)
         yield from train_privately(device, self.local_epochs, steps=self.local_steps)
         return (yield from weights.hand_out(device, round))
 

@@ -65,6 +65,7 @@ class FedDF(FedAvg):
         }
     )
     needs_proxy: ClassVar[bool] = True
+    proxy_at_server: ClassVar[bool] = True
     same_student: ClassVar[bool] = False
     server_per_student: ClassVar[bool] = True
 

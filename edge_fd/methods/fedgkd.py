@@ -64,10 +64,10 @@ class FedGKD(FedAvg):
     gamma: float = setting(0.2, least=0.0)
     models: int = setting(1, least=1)
 
-    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:  # noqa: ARG002
+    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:
         """Load the mean, ask the teacher, train, hand out weights and number of samples."""
         teacher = np.zeros((len(device.private), device.classes), np.float32)
-        theta = yield from weights.take_over(device, knowledge, batch_norm=self.batch_norm)
+        theta = yield from weights.take_over(device, round, knowledge, batch_norm=self.batch_norm)
         if theta is not None and knowledge is not None:
             average = _average(device.memory, knowledge.value, self.models)
             if self.batch_norm == "local" and device.buffers:

@@ -74,10 +74,10 @@ class FedNTD(FedAvg):
     tau: float = setting(1.0, least=0.1)
     beta: float = setting(1.0, least=0.0)
 
-    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:  # noqa: ARG002
+    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:
         """Load the mean, ask it, train, hand out the weights and the number of samples."""
         teacher = np.zeros((len(device.private), device.classes), np.float32)
-        theta = yield from weights.take_over(device, knowledge, batch_norm=self.batch_norm)
+        theta = yield from weights.take_over(device, round, knowledge, batch_norm=self.batch_norm)
         if theta is not None:
             teacher = yield Predict(device.private, theta=theta)
         yield Train(

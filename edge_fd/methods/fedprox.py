@@ -62,9 +62,9 @@ class FedProx(FedAvg):
     mu: float = setting(0.01, least=0.0)
     weight_decay: float = setting(0.0, least=0.0)
 
-    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:  # noqa: ARG002
+    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> DeviceHalf:
         """Load the mean, train near it, hand out the weights and the number of samples."""
-        anchor = yield from weights.take_over(device, knowledge, batch_norm=self.batch_norm)
+        anchor = yield from weights.take_over(device, round, knowledge, batch_norm=self.batch_norm)
         if anchor is None:  # the first weights are common too: those of the bundle
             anchor = yield Read()
         yield Train(

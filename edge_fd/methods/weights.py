@@ -20,16 +20,20 @@ _VERSION = "version/"
 
 
 def take_over(
-    device: Device, knowledge: Knowledge | None, *, batch_norm: str
+    device: Device, round: Round, knowledge: Knowledge | None, *, batch_norm: str
 ) -> Generator[Request, Any, Array | None]:
-    """Load the common weights and return them as loaded; None before there are any."""
+    """Load the common weights and return them as loaded; None before there are any.
+
+    Where the round is repeated they are returned alone: training goes on.
+    """
     if knowledge is None:
         return None
     theta = knowledge.value
     if batch_norm == "local" and device.buffers:
         own = yield Read()
         theta = np.concatenate([theta[: -device.buffers], own[-device.buffers :]])
-    yield Load(theta)
+    if round.repeat == 0:
+        yield Load(theta)
     return theta
 
 

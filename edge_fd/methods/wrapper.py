@@ -28,6 +28,8 @@ _FACTS = (
     "kind",
     "losses",
     "needs_proxy",
+    "proxy_whole",
+    "proxy_at_server",
     "needs_training",
     "same_student",
     "same_features",
@@ -76,6 +78,11 @@ class Wrapper(Method):
     def needs_proxy_labels(self) -> bool:
         """As the inner method."""
         return self.method.needs_proxy_labels
+
+    @property
+    def same_round(self) -> bool:
+        """As the inner method."""
+        return self.method.same_round
 
     @property
     def path(self) -> str:

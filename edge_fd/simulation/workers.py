@@ -21,7 +21,7 @@ import joblib
 from devices.bundle import read_bundle
 from devices.student import Student
 from edge_fd.desk import Desk
-from edge_fd.errors import MissingExtraError, UnknownNameError
+from edge_fd.errors import MissingExtraError, UnknownNameError, UsageError
 from edge_fd.methods.base import Method
 from edge_fd.task import Computed, Replay, Task
 
@@ -82,13 +82,20 @@ def open_workers(
     RAY_ADDRESS or DASK_SCHEDULER_ADDRESS names, else one started here. Raises
     UnknownNameError and MissingExtraError.
     """
-    if backend not in BACKENDS:
-        raise UnknownNameError("backend", backend, BACKENDS)
+    check_workers(count, backend)
     if count == 1 and backend == "processes":
         yield None
         return
     with _config(backend), joblib.Parallel(n_jobs=count, batch_size=1) as parallel:
         yield Workers(parallel, count, bundles)
+
+
+def check_workers(count: int, backend: str) -> None:
+    """Raise UsageError for a count or a backend that is none."""
+    if backend not in BACKENDS:
+        raise UnknownNameError("backend", backend, BACKENDS)
+    if count < 1:
+        raise UsageError(f"workers = {count} must be at least 1")
 
 
 @contextmanager

@@ -63,6 +63,14 @@ def _run(verbs: Verbs) -> None:
     parser.add_argument(
         "--seeds", type=int, default=None, help="run this many seeds from the scenario's on"
     )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N",
+        help="spread the devices' computing over N processes; the results are the same bits",
+    )  # fmt: skip
+    parser.add_argument(
+        "--backend", default="processes",
+        help="where they run: processes (here), or a ray or dask cluster that is there",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the summaries as JSON lines")
 
 

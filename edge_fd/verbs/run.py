@@ -15,6 +15,7 @@ from edge_fd.report import comparison_table, write_report
 from edge_fd.run_folder import Run, load_run
 from edge_fd.scenario import Scenario
 from edge_fd.simulation import simulate
+from edge_fd.simulation.workers import check_workers
 from edge_fd.verbs.terminal import count_of, names_of, progress, round_note, say, scenario_of
 
 
@@ -24,6 +25,7 @@ def run(options: argparse.Namespace) -> int:
     names = names_of(options.method) if options.method else [scenario.method.name]
     count = count_of("--seeds", options.seeds)
     codec(scenario.transport.codec)
+    check_workers(options.workers, options.backend)
     for name in names:
         check_fit(methods.create(name, scenario.method.settings(name)), scenario)
     seeds = range(scenario.seed, scenario.seed + count)
@@ -56,6 +58,8 @@ def _cell(options: argparse.Namespace, scenario: Scenario, method: str, seed: in
             folder,
             method=method,
             bundles=options.out / scenario.name / "bundles",
+            workers=options.workers,
+            backend=options.backend,
             on_round=round_note(bar, task),
             command=options.command,
         )

@@ -192,3 +192,17 @@ def test_rows_may_be_off_by_what_their_rounding_explains() -> None:
     # 257/255 is off by 0.0078: no rounding of three probabilities makes that.
     with pytest.raises(FrameError, match=r"sums to 1\.00784"):
         from_frame("probs", {"probs": np.array([[128, 128, 1]], np.uint8)}, {})
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 10**6), name=st.sampled_from(sorted(CODECS)))
+def test_an_absent_class_has_no_prototype_in_any_codec(seed: int, name: str) -> None:
+    """Features of either sign leave zero between two levels of their range."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 3, 5).astype(np.uint8)
+    value = np.where(counts[:, None] > 0, rng.normal(size=(5, 4)), 0.0).astype(np.float32)
+    arrays, meta = to_frame(Knowledge("prototypes", value, {"counts": counts}), codec(name))
+    back = from_frame("prototypes", arrays, meta)
+    assert not back.value[counts == 0].any()
+    step = np.ptp(value) / 255
+    np.testing.assert_allclose(back.value, value, rtol=2e-3, atol=step)

@@ -22,6 +22,7 @@ import cbor2
 
 from edge_fd import Scenario, export, simulate
 from edge_fd.kit import Kit
+from edge_fd.methods import METHODS
 from edge_fd.run_folder import Run
 
 TIMEOUT_S = 60.0
@@ -42,7 +43,7 @@ def tree(method: str, **changes: Any) -> dict[str, Any]:
             "factory_epochs": 3,
         },
     ]
-    if method == "fedavg":
+    if METHODS[method.rpartition("+")[2]].needs_training:
         devices = [{"name": "mlp", "count": 3, "student": "mlp"}]
     return {
         "name": method,

@@ -14,7 +14,7 @@ from edge_fd.errors import UnknownNameError, UsageError
 from edge_fd.knowledge import Knowledge
 from edge_fd.methods import METHODS, Round
 from edge_fd.methods.alu import mean_of
-from edge_fd.requests import Train
+from edge_fd.requests import Load, Reset, Train
 
 pytest.importorskip("torch", reason="bundles are made with torch, of the extra 'server'")
 
@@ -26,8 +26,8 @@ def repeated(bench: Any, name: str, knowledge: Knowledge | None) -> tuple[Any, l
     inner = methods.create(name)
     rng = np.random.default_rng(3)
     state, pieces = bench.start(name), []
-    for _ in range(ROUNDS):
-        half = inner.device_round(bench.device("a"), Round(2), knowledge)
+    for repeat in range(ROUNDS):
+        half = inner.device_round(bench.device("a"), Round(2, repeat=repeat), knowledge)
         job: Job[Any] = Job(half, bench.desk(name), state, rng)
         job.run()
         state = job.state
@@ -159,3 +159,20 @@ def test_no_training_request_is_lost_on_the_way(bench: Any) -> None:
         asked += isinstance(job.request, Train)
         job.answer()
     assert asked == ROUNDS
+
+
+@pytest.mark.parametrize("method", ["fedavg", "fedprox", "fedntd", "fedgkd", "cfd"])
+def test_no_local_round_begins_where_the_one_before_began(bench: Any, method: str) -> None:
+    """Common weights are taken once for each exchange; then training goes on from itself."""
+    wrapped = methods.create(f"alu+{method}", {"alu": {"rounds": ROUNDS}})
+    knowledge = Knowledge("weights", np.float32(0.5) * bench.start(method).theta)
+    if method == "cfd":
+        knowledge = Knowledge("probs", np.full((len(bench.proxy), 4), 0.25, np.float32))
+    half = wrapped.device_round(bench.device("a"), Round(2), knowledge)
+    job: Job[Any] = Job(half, bench.desk(method), bench.start(method), np.random.default_rng(0))
+    begun = []
+    while job.request is not None:
+        if isinstance(job.request, Load | Reset):
+            begun.append(type(job.request))
+        job.answer()
+    assert begun == [Reset if method == "cfd" else Load]

@@ -83,6 +83,15 @@ def test_before_any_broadcast_all_labels_are_sent(bench: Any) -> None:
     assert upload.exact["base"].tolist() == [0]
 
 
+def test_labels_of_more_than_one_bit_are_never_changes(bench: Any) -> None:
+    device, method = bench.device("a", "infer"), cfd(up_bits=2)
+    first = bench.run(method.device_round(device, Round(1), None), "cfd").result
+    facts = Round(2, acknowledged=1)
+    second = bench.run(method.device_round(device, facts, soft_labels()), "cfd").result
+    assert list(second.exact) == ["alphabet"]
+    np.testing.assert_array_equal(second.value, first.value)
+
+
 def test_a_round_that_is_repeated_keeps_its_base(bench: Any) -> None:
     device, alu = bench.device("a"), methods.create("alu+cfd", {**EPOCHS, "alu": {"rounds": 3}})
     first = bench.run(alu.device_round(device, Round(1), None), "cfd").result

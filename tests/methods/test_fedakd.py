@@ -92,6 +92,17 @@ def test_a_device_that_can_only_infer_publishes_logits_and_hits(bench: Any) -> N
     np.testing.assert_array_equal(job.result.exact["hits"], [hits])
 
 
+def test_hits_are_counted_on_public_samples_that_are_not_mixed(bench: Any) -> None:
+    x = np.random.default_rng(4).standard_normal((60, 3)).astype(np.float32)
+    oracle = bench.plain(bench.start("fedakd").theta)
+    own = oracle.probs(x).argmax(-1)
+    assert (oracle.probs(authors_mix(x, 2)).argmax(-1) != own).sum() > 5  # so that it matters
+    for y, hits in ((own, 60), ((own + 1) % 4, 0)):
+        device = replace(bench.device("a", "infer"), proxy=Samples(x, y))
+        job = bench.run(FEDAKD.device_round(device, Round(2, None, SEED), None), "fedakd")
+        np.testing.assert_array_equal(job.result.exact["hits"], [hits])
+
+
 def public(bench: Any, name: str, number: int, seed: int) -> Any:
     return FEDAKD.public(bench.device(name), Round(number, None, seed)).x
 
@@ -120,6 +131,7 @@ def test_the_share_is_drawn_from_a_beta_distribution(m: float) -> None:
     for number in range(400):
         diagonal = np.diag(mixed(Samples(x), stream(3, "round", number, "mix"), m).x)
         shares += [float(diagonal.min())] if diagonal.min() < 1 else []
+    assert mixed(Samples(x), np.random.default_rng(0), m).x.dtype == np.float32
     assert stats.kstest(shares, stats.beta(m, m).cdf).pvalue > 0.01
 
 

@@ -1,0 +1,64 @@
+"""Draws panels: means as lines, one standard deviation as bands, published values as marks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from validation.published.experiment import Line, Panel
+
+
+def draw(panels: Sequence[Panel], path: Path) -> None:
+    """Draw panels side by side, two in a row, with one scale of accuracy, as SVG."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = path.stem
+    from matplotlib import pyplot as plt
+
+    columns = min(len(panels), 3 if len(panels) % 3 == 0 else 2)
+    rows = -(-len(panels) // columns)
+    figure, grid = plt.subplots(
+        rows,
+        columns,
+        figsize=(3.2 + 3.2 * columns, 0.6 + 3.2 * rows),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        _panel(axes, panel)
+    for first in grid[:, 0]:
+        first.set_ylabel("accuracy (%)")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def _panel(axes: Any, panel: Panel) -> None:
+    colours = {line.label: f"C{place}" for place, line in enumerate(panel.lines)}
+    for line in panel.lines:
+        _line(axes, line, colours[line.label])
+    for mark in panel.marks:
+        axes.errorbar(
+            mark.x, mark.y, mark.sd or None, fmt="o", color=colours[mark.label], capsize=3
+        )
+    if panel.marks:
+        axes.plot([], [], "ko", label="published")
+    if panel.log_x:
+        axes.set_xscale("log")
+    axes.set(title=panel.title, xlabel=panel.x_label)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+
+
+def _line(axes: Any, line: Line, colour: str) -> None:
+    y = np.asarray(line.y, np.float64)
+    mean = y.mean(0)
+    axes.plot(line.x, mean, colour, label=line.label, marker="." if len(line.x) < 30 else None)
+    if len(y) > 1:
+        sd = y.std(0, ddof=1)
+        axes.fill_between(line.x, mean - sd, mean + sd, color=colour, alpha=0.2, linewidth=0)
