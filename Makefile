@@ -30,7 +30,7 @@ demo: install broker  ## a real deployment here and a larger one simulated, comp
 	$(BIN)/edge-fd demo --out runs/demo
 
 test: install broker  ## all tests, against every broker found
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
 check: install  ## lint, format and types
 	$(BIN)/ruff check .
@@ -40,8 +40,8 @@ check: install  ## lint, format and types
 bench: install broker  ## the benchmarks; writes benchmarks/results/*.json
 	$(BIN)/python benchmarks/run.py
 
-validate: install  ## the radio models against their oracles; writes validation/results and pictures
-	$(BIN)/python -m validation.run
+validate: install  ## the radio models against their oracles, the methods against published results (hours)
+	$(BIN)/python -m validation.run --jobs $(or $(JOBS),2)
 
 examples: install  ## Fashion-MNIST and UCI HAR, three seeds, resumable (hours); data in EDGE_FD_DATA
 	$(BIN)/python examples/run.py

@@ -52,6 +52,24 @@ def _socket_bytes(message: str) -> Callable[[Figures], float]:
     return of
 
 
+def _ratio(case: str) -> Callable[[Figures], float]:
+    return lambda figures: float(figures[case]["ratio_median"])
+
+
+def _engine_ms(devices: int) -> Callable[[Figures], float]:
+    return lambda figures: float(figures["devices"][str(devices)]["engine_ms_per_message"])
+
+
+def _rival_to_ours(*sides: str) -> Callable[[Figures], float]:
+    """Updates a second of the best round, convolutional net, the fastest of these sides."""
+
+    def of(figures: Figures) -> float:
+        ratios = figures["nets"]["conv"]["ratios"]
+        return 1 / min(float(ratios[side]["updates_per_s_best"]) for side in sides)
+
+    return of
+
+
 # Those without an aim are for information.
 BENCHMARKS: dict[str, list[Aim]] = {
     "install_size": [
@@ -75,9 +93,21 @@ BENCHMARKS: dict[str, list[Aim]] = {
     ],
     "training_step": [],
     "yardstick": [
-        Aim("simulated FedAvg / plain torch loop, CPU", 1.0, lambda f: f["ratio_median"])
+        Aim("FedAvg, conv / plain torch loop, CPU", 0.9, _ratio("conv fedavg")),
+        Aim("FedAvg, MLP / plain torch loop, CPU", 0.6, _ratio("mlp fedavg")),
+        Aim("FD, conv / plain torch loop, CPU", 1.0, _ratio("conv fd")),
     ],
-    "simulation_scale": [],
+    "start_time": [Aim("start to first training step, s", 2, lambda f: f["start_to_first_step_s"])],
+    "memory": [
+        Aim("100 devices, FedAvg, conv, PSS, MB", 400, lambda f: f["yardstick"]["pss_mb"]),
+        Aim("10,000 devices, FD, PSS, MB", 1000, lambda f: f["fd"]["pss_mb"]),
+        Aim("10,000 devices, FedAvg, PSS, MB", 1000, lambda f: f["fedavg"]["pss_mb"]),
+    ],
+    "simulation_scale": [
+        Aim(f"engine per message, {devices:,} devices, ms", 0.2, _engine_ms(devices))
+        for devices in (10, 100, 1000, 10_000)
+    ],
+    "fleets": [],
     "radio_speed": [
         Aim("100,000 devices x 5 Wi-Fi frames, CPU s", 2, lambda f: f["wifi_100k"]["cpu_s"]),
         Aim("1,000,000 devices x 5 Wi-Fi frames, CPU s", 10, lambda f: f["wifi_1m"]["cpu_s"]),
@@ -86,7 +116,13 @@ BENCHMARKS: dict[str, list[Aim]] = {
         Aim("memory per device, B", 1000, lambda f: f["bytes_per_device"]),
     ],
     "demo_time": [Aim("demo, installed, s", 120, lambda f: f["wall_s"])],
+    "rivals": [
+        Aim("Flower / ours, conv, updates/s", 0.2, _rival_to_ours("flower")),
+        Aim("pfl / ours, conv, updates/s", 0.667, _rival_to_ours("pfl", "pfl_2")),
+    ],
 }
+ON_REQUEST = ("rivals",)
+"""Not run unless named: they install an environment of their own and take long."""
 
 
 def run(name: str) -> Figures:
@@ -159,7 +195,7 @@ def report(name: str) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("name", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
-    names = parser.parse_args().name or list(BENCHMARKS)
+    names = parser.parse_args().name or [name for name in BENCHMARKS if name not in ON_REQUEST]
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark {unknown[0]!r}; there are: {', '.join(BENCHMARKS)}")

@@ -28,7 +28,13 @@ from edge_fd.export import export_bundle
 from edge_fd.losses import CROSS_ENTROPY
 from edge_fd.students import build
 
-SHAPES = {"mlp": ((784,), 10), "lenet5": ((1, 28, 28), 10), "har_cnn": ((9, 128), 6)}
+SHAPES = {
+    "mlp": ((784,), 10),
+    "lenet5": ((1, 28, 28), 10),
+    "har_cnn": ((9, 128), 6),
+    "dscnn": ((1, 49, 10), 12),
+    "gru": ((9, 128), 6),
+}
 BATCH, STEPS, WARM_UP = 32, 200, 10
 LR, MOMENTUM = 0.01, 0.9
 

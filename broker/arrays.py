@@ -21,6 +21,7 @@ from cbor2 import CBORTag
 
 from broker.errors import FrameError
 from broker.limits import Limits
+from broker.structure import ARRAY, BYTES, TAG, head_of
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -47,13 +48,15 @@ ZSTD_LEVEL: Final = 3
 _WINDOW_LOG_MAX: Final = 23
 _ROWS: Final = (list, tuple)
 """What a CBOR array becomes; some releases of cbor2 make tuples of those within a tag."""
+_TAG_BYTE: Final = TAG << 5 | 24  # the tag's number follows in one byte
+_MULTI: Final = bytes((_TAG_BYTE, MULTI_DIMENSIONAL, ARRAY << 5 | 2))  # a pair: dims and data
 _PLAIN_DIMS_MIN, _PLAIN_PARTS, _PACKED_PARTS = 2, 2, 3
 
 
-def pack_array(name: str, array: Array, *, compress: bool) -> tuple[Any, int]:
-    """Return what stands for ``array`` in the frame, and the bytes of its data as it travels.
+def pack_array(name: str, array: Array, *, compress: bool) -> tuple[list[bytes | memoryview], int]:
+    """Return the encoded array in parts, to be joined, and the bytes of its data as it travels.
 
-    With ``compress`` the shorter form.
+    With ``compress`` the shorter form. A large array is not copied: it is a part itself.
     """
     dtype = array.dtype.newbyteorder("<")
     if dtype not in _TAGS:
@@ -62,16 +65,15 @@ def pack_array(name: str, array: Array, *, compress: bool) -> tuple[Any, int]:
     if array.ndim == 0:
         raise FrameError("shape", f"array {name!r} has no dimension; put a scalar into meta")
     tag, dims = _TAGS[dtype], list(array.shape)
-    # ascontiguousarray first: tobytes alone converts strided arrays item by item.
-    data = np.ascontiguousarray(array, dtype).tobytes()
-    typed = CBORTag(tag, data)
-    plain = typed if array.ndim == 1 else CBORTag(MULTI_DIMENSIONAL, [dims, typed])
+    data = np.ascontiguousarray(array, dtype).data
+    shape = b"" if array.ndim == 1 else _MULTI + cbor2.dumps(dims)
+    head = shape + bytes((_TAG_BYTE, tag)) + head_of(BYTES, data.nbytes)
     if compress:
         shorter = zstd.compress(data, ZSTD_LEVEL)
-        packed = [dims, tag, shorter]
-        if len(cbor2.dumps(packed)) < len(cbor2.dumps(plain)):
-            return packed, len(shorter)
-    return plain, len(data)
+        packed = cbor2.dumps([dims, tag, shorter])
+        if len(packed) < len(head) + data.nbytes:
+            return [packed], len(shorter)
+    return [head, data], data.nbytes
 
 
 def unpack_array(name: str, form: Any, *, limits: Limits, budget_bytes: int) -> Array:
@@ -103,7 +105,10 @@ def coded_bytes(form: Any) -> int:
 
 def check_finite(name: str, array: Array) -> None:
     """Raise :class:`FrameError` where a float array holds NaN or infinity."""
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind != "f" or not array.size:
+        return
+    # NaN goes through both, and neither takes memory, as a truth value for each would.
+    if not (math.isfinite(array.max()) and math.isfinite(array.min())):
         raise FrameError("not_finite", f"array {name!r} holds NaN or infinity")
 
 

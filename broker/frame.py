@@ -9,18 +9,20 @@ and checks every declared size before it allocates.
 
 from __future__ import annotations
 
+import copy
 import math
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 import cbor2
+import numpy as np
 
 from broker.arrays import ARRAY_TAGS, Array, check_finite, coded_bytes, pack_array, unpack_array
 from broker.errors import FrameError, TopicError
 from broker.limits import LIMITS, Limits
-from broker.structure import check_structure
+from broker.structure import BYTES, MAP, check_structure, head_of
 from broker.topics import check_name
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Frame",
     "FrameError",
     "FrameSizes",
+    "as_read",
     "check_origin",
     "decode",
     "encode",
@@ -100,19 +103,32 @@ def encode_sized(frame: Frame, *, compress: bool = False) -> tuple[bytes, FrameS
     if frame.kind not in KINDS:
         raise FrameError("kind", f"unknown kind {frame.kind!r}; known: {', '.join(KINDS)}")
     _check(frame, LIMITS)
-    forms, payload = {}, 0
-    for name, array in frame.arrays.items():
-        forms[name], coded = pack_array(name, array, compress=compress)
-        payload += coded
-    body: dict[int, Any] = {_VERSION: FORMAT_VERSION, _KIND: KINDS[frame.kind]}
-    optional = (frame.run, frame.round, frame.device, frame.method, forms, frame.meta)
-    body |= {key: value for key, value in enumerate(optional, _RUN) if value}
-    body[_CRC] = bytes(_CRC_BYTES)
-    data: bytes = cbor2.dumps(body, canonical=True)
+    head: dict[int, Any] = {_VERSION: FORMAT_VERSION, _KIND: KINDS[frame.kind]}
+    names = (frame.run, frame.round, frame.device, frame.method)
+    head |= {key: value for key, value in enumerate(names, _RUN) if value}
+    tail: dict[int, Any] = {_META: frame.meta} if frame.meta else {}
+    arrays, payload = _packed(frame.arrays, compress=compress)
+    # Keys ascend, and fewer than 24 pairs take a head of one byte: what comes before the
+    # arrays and what comes behind them is encoded apart, so that no array passes through cbor2.
+    count = len(head) + bool(arrays) + len(tail) + 1
+    data = _sealed([
+        head_of(MAP, count) + cbor2.dumps(head, canonical=True)[1:],
+        *arrays,
+        cbor2.dumps(tail | {_CRC: b""}, canonical=True)[1:-1] + head_of(BYTES, _CRC_BYTES),
+    ])  # fmt: skip
     _check_size(data, LIMITS)
-    if len(data) > LIMITS.items:  # an item takes a byte: what is shorter cannot hold too many
+    if len(data) - payload > LIMITS.items:  # an item takes a byte beside the arrays' data
         check_structure(data, limits=LIMITS, tags=ARRAY_TAGS)
-    return seal(memoryview(data)[:-_CRC_BYTES]), FrameSizes(payload, len(data) - payload)
+    return data, FrameSizes(payload, len(data) - payload)
+
+
+def as_read(frame: Frame) -> Frame:
+    """Return what :func:`decode` gives for the bytes of ``frame``, without making or reading them.
+
+    Read-only arrays are taken as they are, others are copied.
+    """
+    arrays = {name: _read_only(frame.arrays[name]) for name in _ordered(frame.arrays)}
+    return replace(frame, arrays=arrays, meta=copy.deepcopy(dict(frame.meta)))
 
 
 def decode(data: bytes, *, limits: Limits = LIMITS) -> Frame:
@@ -159,11 +175,46 @@ def check_origin(frame: Frame, *, run: str, device: str) -> None:
 
 def seal(data: bytes | memoryview) -> bytes:
     """Append the CRC-32 (as in zlib and Ethernet) of ``data``, big-endian."""
-    return b"".join((data, _crc(data)))
+    return _sealed([data])
+
+
+def _sealed(parts: Iterable[bytes | memoryview]) -> bytes:
+    """Join the parts and their CRC-32 in one go: a frame may be large."""
+    parts, crc = list(parts), 0
+    for part in parts:
+        crc = zlib.crc32(part, crc)
+    return b"".join((*parts, crc.to_bytes(_CRC_BYTES, "big")))
 
 
 def _crc(data: bytes | memoryview) -> bytes:
     return zlib.crc32(data).to_bytes(_CRC_BYTES, "big")
+
+
+def _packed(arrays: Mapping[str, Array], *, compress: bool) -> tuple[list[bytes | memoryview], int]:
+    """Return the entry of the arrays in parts, nothing without any, and the bytes of their data."""
+    if not arrays:
+        return [], 0
+    parts: list[bytes | memoryview] = [bytes((_ARRAYS,)), head_of(MAP, len(arrays))]
+    payload = 0
+    for name in _ordered(arrays):
+        form, coded = pack_array(name, arrays[name], compress=compress)
+        parts += [cbor2.dumps(name), *form]
+        payload += coded
+    return parts, payload
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+    """Keys as Core Deterministic Encoding has them: shorter ones first, then by their bytes."""
+    return sorted(names, key=lambda name: (len(name.encode()), name.encode()))
+
+
+def _read_only(array: Array) -> Array:
+    """Return the array as decode gives it: little-endian, row-major, read-only."""
+    dtype, flags = array.dtype.newbyteorder("<"), array.flags
+    if flags.c_contiguous and flags.aligned and not flags.writeable and array.dtype == dtype:
+        return array
+    data = np.ascontiguousarray(array, dtype).tobytes()
+    return np.frombuffer(data, dtype).reshape(array.shape)
 
 
 def _read(data: bytes, limits: Limits) -> dict[int, Any]:

@@ -28,6 +28,14 @@ _LONG: Final = min(_HEAD_BYTES)
 _FALSE, _TRUE, _HALF, _SINGLE, _DOUBLE = 20, 21, 25, 26, 27
 
 
+def head_of(major: int, argument: int) -> bytes:
+    """Return the shortest head of an item (RFC 8949, clause 3)."""
+    if argument < _LONG:
+        return bytes((major << 5 | argument,))
+    info, width = next(pair for pair in _HEAD_BYTES.items() if not argument >> 8 * pair[1])
+    return bytes((major << 5 | info,)) + argument.to_bytes(width, "big")
+
+
 def check_structure(data: bytes, *, limits: Limits, tags: Container[int]) -> None:
     """Raise :class:`FrameError` unless ``data`` is one strict CBOR map.
 

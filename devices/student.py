@@ -98,13 +98,17 @@ class Student:
         self.initial = State(bundle.theta, self._zeros(bundle.training.optimizer))
         self._threads = threads
         self._arena = enable_cpu_mem_arena
-        self._steps: dict[bytes, ort.InferenceSession] = {}
+        self._steps: dict[bytes, tuple[ort.InferenceSession, frozenset[str]]] = {}
+        """By graph: its session and the names of its inputs."""
         self._infer: ort.InferenceSession | None = None
         self._infer_theta: Array | None = None
 
     def blank_opt(self, loss: str) -> Array:
         """Return the state of the optimiser of ``loss`` before its first step: zeros."""
-        return self._zeros(self._signature(loss).optimizer)
+        optimizer, initial = self._signature(loss).optimizer, self.initial.opt
+        if optimizer == self.bundle.training.optimizer:
+            return initial  # read-only, and a new one would have to be written
+        return self._zeros(optimizer)
 
     def batches(
         self, samples: int, batch: int, *, epochs: int | None = None, steps: int | None = None
@@ -137,8 +141,9 @@ class Student:
         student has batch norm. ``epochs`` counts passes, ``steps``
         mini-batches. ``batch``, ``lr`` and ``momentum`` (Adam's beta1) default
         to the bundle's; ``lr`` (steps,) gives each step its own. The optimiser
-        starts from zero unless ``keep_momentum``. Raises ValueError for inputs
-        that do not fit the loss, and :class:`TrainingDiverged`.
+        starts from zero unless ``keep_momentum``; a student exported with
+        momentum 0 trains with none, and its ``opt`` stays as it is. Raises
+        ValueError for inputs that do not fit the loss, and :class:`TrainingDiverged`.
         """
         defaults, signature = self.bundle.training, self._signature(loss)
         factor = _checked_momentum(defaults.momentum if momentum is None else momentum)
@@ -153,7 +158,9 @@ class Student:
         seen: list[tuple[Array, npt.NDArray[np.int64]]] = []
         for index, rate in zip(batches.draw(rng), step_rates, strict=True):
             rows = {k: v[index] if k in signature.batched else v for k, v in feed.items()}
-            done = self._step(current, loss, x[index], rows, lr=rate, momentum=factor)
+            done = self._step(
+                current, loss, x[index], rows, lr=rate, momentum=factor, gradient=False
+            )
             if not math.isfinite(done.loss):
                 raise TrainingDiverged(self.bundle.student, loss, len(losses), done.loss)
             current = done.state
@@ -178,7 +185,7 @@ class Student:
         self.batches(len(x), max(len(x), 1), steps=1)
         self._check_state(state, loss)
         feed = self._checked_inputs(loss, inputs, len(x))
-        return self._step(state, loss, x, feed, lr=lr, momentum=momentum)
+        return self._step(state, loss, x, feed, lr=lr, momentum=momentum, gradient=True)
 
     def predict(
         self, state: State, x: Array, *, output: Output = "logits", batch: int = 32
@@ -277,13 +284,25 @@ class Student:
         *,
         lr: float,
         momentum: float,
+        gradient: bool,
     ) -> Step:
+        """Take a step; without momentum opt is the gradient, and stays as it is unless asked."""
         optimizer = self.bundle.losses[loss].optimizer
+        session, takes = self._training(loss)
+        if momentum and "momentum" not in takes:
+            raise ValueError(
+                f"student {self.bundle.student!r} was exported with momentum 0 and cannot train"
+                f" with {momentum}; export it with a momentum above 0"
+            )
         scalars = step_scalars(optimizer, state.opt, lr=lr, momentum=momentum)
-        theta, opt, value, logits = self._training(loss).run(
-            ["new_theta", "new_opt", "loss", "logits"],
-            {"theta": state.theta, "opt": state.opt, "x": x, **feed, **scalars},
+        given = {"theta": state.theta, "opt": state.opt, "x": x, **feed, **scalars}
+        wanted = ["new_theta", "loss", "logits", "new_opt"]
+        if "opt" not in takes and not gradient:
+            wanted.pop()
+        theta, value, logits, *rest = session.run(
+            wanted, {name: array for name, array in given.items() if name in takes}
         )
+        opt = rest[0] if rest else state.opt
         # Made here and seen by nobody else, so State need not copy them.
         theta.flags.writeable = opt.flags.writeable = False
         return Step(State(theta, opt), float(value), logits)
@@ -295,10 +314,11 @@ class Student:
         options.log_severity_level = 3
         return options
 
-    def _training(self, loss: str) -> ort.InferenceSession:
+    def _training(self, loss: str) -> tuple[ort.InferenceSession, frozenset[str]]:
         graph = self.bundle.train_graphs[loss]
         if graph not in self._steps:
-            self._steps[graph] = self._session(graph, self._options())
+            session = self._session(graph, self._options())
+            self._steps[graph] = session, frozenset(each.name for each in session.get_inputs())
         return self._steps[graph]
 
     def _inference(self, theta: Array) -> ort.InferenceSession:

@@ -126,15 +126,19 @@ class Aggregator:
 
     def receive(self, topic: str, payload: bytes, now_s: float) -> list[Out]:
         """A message arrived; one that must be refused is answered, counted, and harms nothing."""
-        where = _from_a_device(topic)
+        return self.receive_out(Out(topic, payload, 0, None), now_s)
+
+    def receive_out(self, message: Out, now_s: float) -> list[Out]:
+        """As :meth:`receive`, for a driver that has the message itself and need not decode it."""
+        where = _from_a_device(message.topic)
         if where is None or where.run != self._run:
             self.refusals["topic"] += 1
             return []
         frame = None
         try:
-            frame = decode(payload)
+            frame = message.frame
             check_origin(frame, run=self._run, device=where.device)
-            return self._read(where, frame, payload, now_s)
+            return self._read(where, frame, message.payload, now_s)
         except FrameError as error:
             self.refusals[error.reason] += 1
             if where.leaf != "knowledge" or error.reason in DAMAGED:
@@ -160,7 +164,8 @@ class Aggregator:
     def indices(self, number: int) -> Exact | None:
         """Return the proxy samples of round ``number``, in rising order; None for all."""
         total, count = self._proxy_size, self._holdings.proxy_per_round
-        if not self._method.needs_proxy or count is None or count >= total:
+        asked = self._method.needs_proxy and not self._method.proxy_at_server
+        if not asked or count is None or count >= total:
             return None
         rng = stream(self._plan.seed, "proxy", number)
         return smallest_unsigned(np.sort(rng.choice(total, count, replace=False)))

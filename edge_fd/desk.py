@@ -133,7 +133,7 @@ class Desk:
             steps=request.steps,
             batch=request.batch or self.training.batch,
             lr=lr if request.lr is None else request.lr,
-            momentum=self.training.momentum,
+            momentum=self.training.momentum if request.momentum is None else request.momentum,
             rng=rng,
             keep_momentum=request.keep_momentum,
             outputs=request.outputs,

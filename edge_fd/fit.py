@@ -34,6 +34,11 @@ def check_fit(method: Method, scenario: Scenario) -> None:
         raise UsageError(
             f"method {method.name!r} needs proxy data and data.proxy = 0; set data.proxy"
         )
+    if method.needs_validation and scenario.data.validation == 0:
+        raise UsageError(
+            f"method {method.name!r}, as it is set, compares models on labelled samples of the"
+            " server's own and data.validation = 0; set data.validation"
+        )
     if method.proxy_whole and scenario.data.proxy_per_round is not None:
         raise UsageError(
             f"method {method.name!r} is about the whole proxy set in each round, and"
@@ -81,7 +86,8 @@ def _check_rounds(method: Method, scenario: Scenario) -> None:
             f"method {method.name!r} asks something else in each round, and rounds.mode ="
             " 'buffered' fuses answers to several; choose 'synchronous' or another method"
         )
-    if method.needs_proxy and scenario.data.proxy_per_round is not None:
+    asked = method.needs_proxy and not method.proxy_at_server
+    if asked and scenario.data.proxy_per_round is not None:
         raise UsageError(
             f"data.proxy_per_round = {scenario.data.proxy_per_round} and rounds.mode = 'buffered'"
             " exclude each other: contributions to one buffer must be about the same samples;"

@@ -115,7 +115,8 @@ def _indices(kit: Kit, method: Method) -> Exact | None:
     """As many proxy samples as a round asks about; the last ones, whose numbers are largest."""
     count = kit.scenario.data.proxy_per_round
     total = 0 if kit.proxy is None else len(kit.proxy)
-    if not method.needs_proxy or count is None or count >= total:
+    asked = method.needs_proxy and not method.proxy_at_server
+    if not asked or count is None or count >= total:
         return None
     return smallest_unsigned(np.arange(total - count, total))
 

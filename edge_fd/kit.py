@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from devices.bundle import Bundle
 from edge_fd import methods
@@ -182,6 +184,8 @@ def export(scenario: Scenario, folder: str | Path, *, method: str | Method | Non
     (folder / "data").mkdir(exist_ok=True)
     for name in kit.devices:
         data = device_data(kit.dataset, kit.parts, name)
+        if kit.method.proxy_at_server:
+            data = replace(data, proxy=data.proxy.take(np.empty(0, np.int64)))
         write_device_npz(folder / "data" / f"{name}.npz", data)
     (folder / "scenario.toml").write_text(scenario.to_toml(), encoding="utf-8")
     return kit

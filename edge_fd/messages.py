@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, cast
 
 from broker import topics
 from broker.errors import FrameError
-from broker.frame import Frame, decode, encode_sized
+from broker.frame import Frame, as_read, decode, encode_sized
 from edge_fd.codecs import Codec, from_frame, paper_bits, to_frame
 from edge_fd.knowledge import VALUE_OF_KIND, Exact, Knowledge
 from edge_fd.ledger import message_bytes
@@ -28,7 +28,8 @@ class Out:
     """A message to be published.
 
     ``cost`` is what it costs on a device's link, None for evaluation, which is
-    not charged. ``round`` is the round to which it is charged.
+    not charged. ``round`` is the round to which it is charged. ``made`` is the
+    frame in the payload as a reader would find it, where it was encoded here.
     """
 
     topic: str
@@ -36,6 +37,7 @@ class Out:
     round: int
     cost: Bytes | None
     retain: bool = False
+    made: Frame | None = None
 
     @property
     def device(self) -> str:
@@ -50,7 +52,7 @@ class Out:
     @cached_property
     def frame(self) -> Frame:
         """The payload decoded, once for all who are handed this same message."""
-        return decode(self.payload)
+        return self.made or decode(self.payload)
 
     @cached_property
     def piece(self) -> Knowledge | None:
@@ -93,7 +95,7 @@ def out(
     """Encode ``frame`` for ``topic`` and say what it costs."""
     payload, split = encode_sized(frame, compress=compress)
     cost = message_bytes(topic, payload, split=split, paper_bits=paper_bits)
-    return Out(topic, payload, frame.round, cost if charged else None, retain)
+    return Out(topic, payload, frame.round, cost if charged else None, retain, as_read(frame))
 
 
 def piece(

@@ -24,7 +24,6 @@ from edge_fd.knowledge import Knowledge
 from edge_fd.ledger import message_bytes
 from edge_fd.messages import Out, out
 from edge_fd.methods.base import Device, Method, Round
-from edge_fd.records import Bytes
 from edge_fd.session import Session
 from edge_fd.store import Saved
 from edge_fd.streams import stream
@@ -80,7 +79,8 @@ class Participant:
         self._jobs = jobs or self._here
         self._fingerprint = method.fingerprint()
         self._acknowledged = 0
-        self._cost: Bytes | None = None
+        self._made: Out | None = None
+        """The last upload of this life."""
         self._session = Session(
             done=self.saved.done,
             upload=self.saved.upload,
@@ -147,7 +147,7 @@ class Participant:
             method=self._method.name,
         )
         made = out(self._topic("knowledge"), frame, compress=self._codec.compress, paper_bits=bits)
-        self._cost = made.cost
+        self._made = made
         state = State(job.state.theta, self.desk.student.initial.opt)
         self.saved = Saved(number, made.payload, state, job.memory)
         self._save(self.saved)
@@ -265,11 +265,12 @@ class Participant:
         return replace(made, round=max(1, self.saved.done))
 
     def _upload(self, action: session.SendUpload) -> Out:
-        topic = self._topic("knowledge")
-        cost = self._cost or message_bytes(topic, action.upload)
+        topic, made = self._topic("knowledge"), self._made
+        if made is None or made.payload is not action.upload:  # of an earlier life
+            made = Out(topic, action.upload, action.round, message_bytes(topic, action.upload))
         # A paper counts a number once, however often it had to be sent.
-        self._cost = replace(cost, paper_bits=0)
-        return Out(topic, action.upload, action.round, cost)
+        self._made = replace(made, cost=made.cost and replace(made.cost, paper_bits=0))
+        return made
 
     def _topic(self, leaf: str) -> str:
         return topics.up(self.identity.run, self.identity.device, leaf)

@@ -69,8 +69,8 @@ class DeviceRecord:
     is on the shared test part, ``accuracy_own`` the same predictions weighted
     to the device's own label mix; both None in rounds without evaluation.
     Seconds: ``down_s`` waiting for and receiving the announcement and
-    knowledge, ``compute_s`` training and predicting, ``up_s`` from the end of computing to the receipt;
-    ``train_s`` and ``predict_s`` are the parts of ``compute_s`` that the
+    knowledge, ``compute_s`` training and predicting, ``up_s`` from the end of
+    computing to the receipt; ``train_s`` and ``predict_s`` are the parts of ``compute_s`` that the
     requests themselves took.
     Joules: None where not measured.
     """

@@ -73,7 +73,8 @@ class Train:
     samples, tables (classes, classes), rows and tables of features, vectors
     (parameters,), scalars. Exactly one of ``epochs`` (passes over the samples)
     and ``steps`` (mini-batches, passing over the samples as often as needed) is
-    given. ``lr`` may hold one rate for each step. The optimiser starts from
+    given. ``lr`` may hold one rate for each step; ``momentum`` is Adam's beta1 where
+    the loss names Adam. What is None is the student's own. The optimiser starts from
     zero unless ``keep_momentum``. The answer is a :class:`Trained`.
     """
 
@@ -83,6 +84,7 @@ class Train:
     epochs: int | None = None
     steps: int | None = None
     lr: Rates | None = None
+    momentum: float | None = None
     batch: int | None = None
     keep_momentum: bool = False
     outputs: bool = False

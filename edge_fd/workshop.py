@@ -52,6 +52,7 @@ class Workshop:
         self._scenario, self._method = scenario, method
         self._dataset, self._folder = dataset, folder
         self._made: dict[Path, Bundle] = {}
+        self._trainers: dict[str, Desk] = {}
 
     def bundle(
         self, student: str, capability: Capability, *, factory: FactoryTraining | None = None
@@ -105,15 +106,24 @@ class Workshop:
 
     def _pretrained(self, student: str, factory: FactoryTraining) -> Array:
         """Train on the host through the same exported step that a board would run."""
-        losses = {"local": CROSS_ENTROPY}
-        with tempfile.TemporaryDirectory() as folder:
-            bundle = self._export(Path(folder, "factory.efdb"), student, losses, "train", None)
-        desk = Desk(Student(bundle), losses)
-        targets = {"y": one_hot(factory.samples.labels, bundle.classes)}
+        desk = self._trainer(student)
+        targets = {"y": one_hot(factory.samples.labels, desk.student.bundle.classes)}
         request = Train("local", factory.samples, targets, epochs=factory.epochs)
         rng = stream(self._scenario.seed, "device", factory.device, "factory")
         _, state = desk.answer(request, desk.student.initial, rng)
         return state.theta
+
+    def _trainer(self, student: str) -> Desk:
+        """Return the desk that trains a student on the host: equal ones begin alike, and share it.
+
+        Its answers are pure, so that no device's training is seen by the next.
+        """
+        if student not in self._trainers:
+            losses = {"local": CROSS_ENTROPY}
+            with tempfile.TemporaryDirectory() as folder:
+                bundle = self._export(Path(folder, "factory.efdb"), student, losses, "train", None)
+            self._trainers[student] = Desk(Student(bundle), losses)
+        return self._trainers[student]
 
     def _export(
         self,

@@ -97,7 +97,8 @@ def from_frame(
         value = _normalised(kind, value, ROUNDING[coded.dtype])
     exact = _exact(name, arrays)
     if kind == "prototypes" and exact.get("counts", np.empty(0)).shape == value.shape[:1]:
-        value[exact["counts"] == 0] = 0.0  # a range need not have a level at zero
+        # A range need not have a level at zero.
+        value = np.where(exact["counts"][:, None] == 0, np.float32(0.0), value)
     return Knowledge(kind, value, exact)
 
 
@@ -158,7 +159,7 @@ def _to_levels(value: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
 
 def _value(kind: str, coded: npt.NDArray[Any], meta: Mapping[str, Any]) -> npt.NDArray[np.float32]:
     if coded.dtype != np.uint8:
-        return coded.astype(np.float32)
+        return coded.astype(np.float32, copy=False)
     if kind in DISTRIBUTIONS:
         return quantise.from_unit(coded)
     low, step = meta.get("low"), meta.get("step")

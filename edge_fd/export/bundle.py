@@ -82,7 +82,7 @@ def export_bundle(
         theta=flatten(module).numpy(),
         infer_graph=_inference(student, module, input_shape),
         losses={name: signature(loss, optimizer) for name, loss in trained.items()},
-        train_graphs=_training_steps(student, module, trained, input_shape, classes, optimizer),
+        train_graphs=_training_steps(student, module, trained, input_shape, classes, training),
         golden=golden_batches(
             module, trained, input_shape=input_shape, classes=classes, training=training
         ),
@@ -194,8 +194,9 @@ def _training_steps(
     losses: Mapping[str, Loss],
     input_shape: tuple[int, ...],
     classes: int,
-    optimizer: str,
+    training: TrainingDefaults,
 ) -> dict[str, bytes]:
+    optimizer, momentum = training.optimizer, training.momentum > 0
     graphs = {}
     for name, loss in losses.items():
         _check_loss(name, loss)
@@ -206,9 +207,11 @@ def _training_steps(
             input_shape=input_shape,
             classes=classes,
             optimizer=optimizer,
+            momentum=momentum,
         )
         where = f"student {student!r}, loss {name!r}"
-        key = _key(module, loss, input_shape, classes, loss.optimizer or optimizer)
+        kind = loss.optimizer or optimizer
+        key = _key(module, loss, input_shape, classes, kind, momentum)
         graphs[name] = _graph(key, where, make)
     return graphs
 

@@ -188,6 +188,7 @@ def _onnx_type(node: Any) -> int:
 
 def _model(graph: Graph, inputs: list[Any], outputs: list[Any], external: Sequence[str]) -> bytes:
     nodes = _without_repeats(_reachable(graph.nodes, {info.name for info in outputs}))
+    nodes = _without_copies(nodes)
     reads = {name for node in nodes for name in node.input}
     for node in nodes:
         # An indices output that nobody reads keeps ONNX Runtime from its fast pooling.
@@ -244,4 +245,20 @@ def _without_repeats(nodes: list[Any]) -> list[Any]:
         else:
             seen[key] = node
             kept.append(node)
+    return kept
+
+
+def _without_copies(nodes: list[Any]) -> list[Any]:
+    """Name an output where it is made; an input, or what is given out twice, is still copied."""
+    made = {name for node in nodes if node.op_type != "Identity" for name in node.output}
+    names: dict[str, str] = {}
+    kept = []
+    for node in nodes:
+        if node.op_type == "Identity" and node.input[0] in made - set(names):
+            names[node.input[0]] = node.output[0]
+        else:
+            kept.append(node)
+    for node in kept:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
     return kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -56,6 +57,7 @@ def training_graph(
     input_shape: tuple[int, ...],
     classes: int,
     optimizer: str = "sgd",
+    momentum: bool = True,
 ) -> bytes:
     """Return the ONNX graph of one step by the loss's optimiser, or else by ``optimizer``.
 
@@ -65,7 +67,9 @@ def training_graph(
 
     sgd, scalars lr and momentum, as torch.optim.SGD: ``opt = momentum * opt +
     gradient``, ``theta = theta - lr * opt``; Sutskever et al. 2013 scale by lr
-    inside. adam, Kingma & Ba 2015, algorithm 1, in the order of its section 2:
+    inside. Without ``momentum`` there is no opt and no scalar momentum to take
+    in, which saves a good part of a small step, and new_opt is the gradient.
+    adam, Kingma & Ba 2015, algorithm 1, in the order of its section 2:
     scalars lr over the correction of the first moment, momentum (beta1), and
     correction, the root of the second moment's.
     """
@@ -76,15 +80,20 @@ def training_graph(
             " call the last layer 'head' and return its output"
         )
     theta = flatten(module)
+    plain = takes.optimizer == "sgd" and not momentum
     opt = torch.zeros(state_length(takes.optimizer, trained_size(module)))
-    example = {"theta": theta, "opt": opt, "x": _batch(*input_shape)}
+    example = {"theta": theta} if plain else {"theta": theta, "opt": opt}
+    example["x"] = _batch(*input_shape)
     shapes = takes.shapes(
         samples=EXAMPLE_BATCH, classes=classes, features=width, parameters=theta.numel()
     )
     example |= {name: torch.full(shape, 1 / classes) for name, shape in shapes.items()}
-    example |= {name: torch.tensor(1.0) for name in SCALARS[takes.optimizer]}
+    scalars = ("lr",) if plain else SCALARS[takes.optimizer]
+    example |= {name: torch.tensor(1.0) for name in scalars}
     batched = frozenset(("x", *takes.batched))
     step = _step(copied(module, training=True), loss, takes)
+    if plain:
+        step = partial(_without_opt, step)
     traced = trace(step, example, batched=batched, decompositions=decompositions())
     return emit(traced, OUTPUTS, OPERATORS)
 
@@ -114,7 +123,7 @@ def _step(module: Module, loss: Loss, takes: LossSignature) -> Callable[..., tup
     trained, total = trained_size(module), flatten(module).numel()
     descend = _adam if takes.optimizer == "adam" else _sgd
 
-    def step(theta: Tensor, opt: Tensor, x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+    def step(theta: Tensor, opt: Tensor | None, x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         given = dict(zip(takes.names, rest, strict=False))
         weights, kept = (theta.split((trained, total - trained))) if buffers else (theta, None)
         given |= {name: given[name][:trained] for name in takes.vectors if buffers}
@@ -137,8 +146,14 @@ def _step(module: Module, loss: Loss, takes: LossSignature) -> Callable[..., tup
     return step
 
 
-def _sgd(gradient: Tensor, opt: Tensor, lr: Tensor, momentum: Tensor) -> tuple[Tensor, Tensor]:
-    new_opt = momentum * opt + gradient
+def _without_opt(step: Callable[..., Any], theta: Tensor, x: Tensor, *rest: Tensor) -> Any:
+    return step(theta, None, x, *rest)
+
+
+def _sgd(
+    gradient: Tensor, opt: Tensor | None, lr: Tensor, momentum: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    new_opt = gradient if opt is None else momentum * opt + gradient
     return lr * new_opt, new_opt
 
 

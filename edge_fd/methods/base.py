@@ -131,6 +131,11 @@ class Method(ABC):
         return False
 
     @property
+    def needs_validation(self) -> bool:
+        """Whether the server needs labelled samples of its own."""
+        return False
+
+    @property
     def same_round(self) -> bool:
         """Whether what is fused together must answer one and the same round."""
         return False

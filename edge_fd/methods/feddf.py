@@ -23,6 +23,10 @@ ABOVE_CHANCE = 1.2
 _AVERAGED = "averaged/"
 
 
+ADAM_BETA1 = 0.9
+"""Kingma & Ba 2015; the devices' momentum is another matter."""
+
+
 @dataclass(frozen=True)
 class FedDF(FedAvg):
     """Devices as in FedAvg; the server's mean of the weights learns from all models together.
@@ -75,6 +79,11 @@ class FedDF(FedAvg):
     check_steps: int = setting(100, least=1)
     patience_steps: int = setting(1000, least=1)
     drop_worst: bool = setting(default=False)
+
+    @property
+    def needs_validation(self) -> bool:
+        """To tell the models that guess."""
+        return self.drop_worst
 
     def fuse(self, server: Server, round: Round, uploads: Mapping[str, Knowledge]) -> ServerHalf:
         """Average the weights of each architecture, then distil all models into each mean."""
@@ -134,6 +143,7 @@ class FedDF(FedAvg):
                 {"y": teacher},
                 steps=end - begin,
                 lr=falling[begin:end],
+                momentum=ADAM_BETA1,
                 batch=self.server_batch,
                 keep_momentum=begin > 0,
                 student=student,

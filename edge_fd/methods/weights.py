@@ -67,16 +67,23 @@ def fuse(
         current = yield Read(student)
         versions = _versions(server.memory, round, current, student)
     total = np.zeros(next(iter(uploads.values())).value.shape, np.float64)
+    change = np.empty_like(total)  # one for all: new memory costs more than the arithmetic
     for name, upload in uploads.items():
-        change = upload.value.astype(np.float64)
+        np.copyto(change, upload.value)
         if versions:
             after = upload.exact.get("after", np.zeros(1, np.int64))
-            change -= versions.get(int(after[0]), current)
-        total += samples[name] * change
+            change -= _version(versions, int(after[0]), current)
+        change *= samples[name]
+        total += change
     theta: Array = (total / sum(samples.values()) + current).astype(np.float32)
     if server.has_student:
         yield Load(theta, student)
     return theta
+
+
+def _version(versions: Mapping[int, Array], after: int, current: Array) -> Array:
+    """The weights after a round; those that no later upload changed stand at the next version."""
+    return next((versions[number] for number in sorted(versions) if number >= after), current)
 
 
 def _versions(memory: Memory, round: Round, current: Array, student: str) -> Mapping[int, Array]:

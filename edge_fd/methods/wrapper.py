@@ -80,6 +80,11 @@ class Wrapper(Method):
         return self.method.needs_proxy_labels
 
     @property
+    def needs_validation(self) -> bool:
+        """As the inner method."""
+        return self.method.needs_validation
+
+    @property
     def same_round(self) -> bool:
         """As the inner method."""
         return self.method.same_round

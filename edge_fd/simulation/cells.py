@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from channel_sim.replay import family, lossy_family
 from channel_sim.transport import Queue, Tcp
 from edge_fd.errors import UnknownNameError, UsageError
 from edge_fd.scenario import ChannelSection, Scenario
-from edge_fd.simulation.movement import Movement, build_mobility
+
+if TYPE_CHECKING:
+    from edge_fd.simulation.movement import Movement
 
 Streams: TypeAlias = Callable[..., np.random.Generator]
 
@@ -116,6 +118,9 @@ def _preset(scenario: Scenario, devices: list[str], streams: Streams) -> _Made:
     preset = channel_sim.load_preset(str(channel.preset), **(channel.model_extra or {}))
     movement = None
     if scenario.mobility.places is not None or scenario.mobility.model != "none":
+        # It takes scipy.special with it, which most runs can begin without.
+        from edge_fd.simulation.movement import Movement, build_mobility
+
         mobility = build_mobility(scenario.mobility, devices, max_m=channel.max_m, streams=streams)
         movement = Movement(mobility, preset.propagation, min_m=channel.min_m, streams=streams)
         losses_db = dict(zip(devices, movement.losses_db(0.0).tolist(), strict=True))

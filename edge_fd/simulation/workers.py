@@ -15,8 +15,7 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-
-import joblib
+from typing import TYPE_CHECKING
 
 from devices.bundle import read_bundle
 from devices.student import Student
@@ -24,6 +23,9 @@ from edge_fd.desk import Desk
 from edge_fd.errors import MissingExtraError, UnknownNameError, UsageError
 from edge_fd.methods.base import Method
 from edge_fd.task import Computed, Replay, Task
+
+if TYPE_CHECKING:
+    import joblib
 
 BACKENDS = ("processes", "ray", "dask")
 AHEAD = 64
@@ -61,8 +63,10 @@ class Workers:
     def _compute(self, tasks: Sequence[Task]) -> None:
         size = -(-len(tasks) // (PARTS * self._count))
         parts = [tasks[start : start + size] for start in range(0, len(tasks), size)]
+        from joblib import delayed
+
         calls = [
-            joblib.delayed(compute)(
+            delayed(compute)(
                 [(str(self._bundles[task.device.name].absolute()), task) for task in part]
             )
             for part in parts
@@ -86,6 +90,8 @@ def open_workers(
     if count == 1 and backend == "processes":
         yield None
         return
+    import joblib
+
     with _config(backend), joblib.Parallel(n_jobs=count, batch_size=1) as parallel:
         yield Workers(parallel, count, bundles)
 
@@ -101,6 +107,8 @@ def check_workers(count: int, backend: str) -> None:
 @contextmanager
 def _config(backend: str) -> Iterator[None]:
     """Tell joblib where to compute; a cluster is found as its own tools find it."""
+    import joblib
+
     try:
         with ExitStack() as stack:
             if backend == "ray":

@@ -214,7 +214,7 @@ class World:
 
     def _arrive(self, node: Node, message: Out, session: int) -> None:
         if node.up and node.session == session:
-            self._act(self.aggregator.receive(message.topic, message.payload, self.env.now))
+            self._act(self.aggregator.receive_out(message, self.env.now))
 
     def _act(self, outs: list[Out]) -> None:
         if self.aggregator.number != self._number:
@@ -328,12 +328,12 @@ def cells_of(kit: Kit) -> Cells:
 
 
 def profiles_of(kit: Kit) -> Mapping[str, DeviceProfile | None]:
-    """Load the profile of each device; raise UsageError for one that is not known."""
-    found: dict[str, DeviceProfile | None] = {}
-    for name, device in kit.devices.items():
-        profile = device.group.profile
-        try:
-            found[name] = None if profile is None else load_profile(profile)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-    return found
+    """Load each profile once; raise UsageError for one that is not known."""
+    found: dict[str | None, DeviceProfile | None] = {None: None}
+    for profile in dict.fromkeys(group.profile for group in kit.scenario.devices):
+        if profile is not None:
+            try:
+                found[profile] = load_profile(profile)
+            except ValueError as error:
+                raise UsageError(str(error)) from None
+    return {name: found[device.group.profile] for name, device in kit.devices.items()}

@@ -11,7 +11,6 @@ from edge_fd import methods
 from edge_fd.codecs import codec
 from edge_fd.errors import UsageError
 from edge_fd.fit import check_fit
-from edge_fd.report import comparison_table, write_report
 from edge_fd.run_folder import Run, load_run
 from edge_fd.scenario import Scenario
 from edge_fd.simulation import simulate
@@ -35,6 +34,9 @@ def run(options: argparse.Namespace) -> int:
         for one in runs:
             print(json.dumps(asdict(one.summary) if one.summary else None))  # noqa: T201
         return 0
+    # Plots and pages are what takes long to import; a run that begins does not wait for them.
+    from edge_fd.report import comparison_table, write_report
+
     print(comparison_table(runs))  # noqa: T201
     report = write_report(runs, options.out / scenario.name / "report.html")
     print(f"report: {report}")  # noqa: T201

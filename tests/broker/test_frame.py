@@ -14,9 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from broker.frame import KINDS, Frame, FrameError, check_origin, decode, encode, encode_sized, sizes
+from broker.frame import (
+    KINDS,
+    Frame,
+    FrameError,
+    as_read,
+    check_origin,
+    decode,
+    encode,
+    encode_sized,
+    sizes,
+)
 from broker.limits import LIMITS
-from broker.structure import check_structure
+from broker.structure import check_structure, head_of
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -290,3 +300,64 @@ def test_a_frame_of_another_origin_than_its_topic_is_refused(
     with pytest.raises(FrameError) as caught:
         check_origin(frame, run=run, device=device)
     assert caught.value.reason == reason
+
+
+@given(FRAMES, st.booleans())
+def test_a_frame_as_read_is_what_a_reader_decodes(frame: Frame, compress: bool) -> None:  # noqa: FBT001
+    known, read = as_read(frame), decode(encode(frame, compress=compress))
+    for name in ("kind", "run", "round", "device", "method", "meta"):
+        assert getattr(known, name) == getattr(read, name)
+    assert list(known.arrays) == list(read.arrays)
+    for ours, theirs in zip(known.arrays.values(), read.arrays.values(), strict=True):
+        assert (ours.dtype, ours.shape, ours.tobytes()) == (
+            theirs.dtype,
+            theirs.shape,
+            theirs.tobytes(),
+        )
+        assert ours.flags.c_contiguous
+        assert not ours.flags.writeable
+
+
+def test_a_frame_as_read_does_not_follow_its_sender() -> None:
+    table, note = np.arange(6, dtype=">f4").reshape(2, 3).T, [1]
+    known = as_read(Frame("logits", arrays={"table": table}, meta={"note": note}))
+    table[:], note[0] = 9, 9
+    assert known.arrays["table"].tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert known.arrays["table"].dtype == np.dtype("<f4")
+    assert known.meta == {"note": [1]}
+
+
+def test_large_read_only_arrays_are_handed_over_as_they_are() -> None:
+    theta = np.ones(5, np.float32)
+    theta.flags.writeable = False
+    assert as_read(Frame("weights", arrays={"theta": theta})).arrays["theta"] is theta
+
+
+@given(FRAMES)
+def test_the_bytes_are_cbor2s_for_the_whole_map(frame: Frame) -> None:
+    forms = {}
+    for name, array in frame.arrays.items():
+        typed = cbor2.CBORTag(RFC_8746[array.dtype.str.lstrip("|")], array.tobytes())
+        whole = array.ndim == 1
+        forms[name] = typed if whole else cbor2.CBORTag(40, [list(array.shape), typed])
+    body = {0: 1, 1: KINDS[frame.kind], 2: frame.run, 3: frame.round, 4: frame.device}
+    body |= {5: frame.method, 6: forms, 7: frame.meta}
+    body = {key: value for key, value in body.items() if value or key in (0, 1)}
+    due = cbor2.dumps(body | {8: bytes(4)}, canonical=True)[:-4]
+    assert encode(frame) == due + binascii.crc32(due).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize(
+    "argument", [0, 23, 24, 255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**64 - 1]
+)
+def test_a_head_is_as_short_as_it_can_be(argument: int) -> None:
+    assert head_of(0, argument) == cbor2.dumps(argument)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8"])
+def test_only_finite_numbers_travel(dtype: str, wrong: float) -> None:
+    top = np.finfo(dtype).max
+    encode(Frame("logits", arrays={"p": np.array([top, -top], dtype)}))
+    with pytest.raises(FrameError, match="NaN or infinity"):
+        encode(Frame("logits", arrays={"p": np.array([top, wrong, -top], dtype)}))

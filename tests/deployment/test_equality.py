@@ -78,7 +78,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Un
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MemoryKeeper, "keep", lambda _self, outcome: last.append(outcome))
         for cell, (method, codec, changes) in CELLS.items():
-            settings = tree(method, transport={"codec": codec}, **changes) | {"name": cell}
+            settings = tree(method, transport={"codec": codec}) | changes | {"name": cell}
             made[cell] = unbroken(settings, folder / cell)
             OUTCOMES[cell] = last[-1]
         yield made

@@ -145,6 +145,48 @@ def test_momentum_zero_is_plain_gradient_descent(tmp_path: Path) -> None:
     Student(export(tmp_path, small(), momentum=0.0)).self_test()
 
 
+def test_without_momentum_a_step_is_the_same_and_takes_less(tmp_path: Path) -> None:
+    module, rng = small(), np.random.default_rng(3)
+    losses = {"local": CROSS_ENTROPY}
+    plain = Student(export(tmp_path, module, losses, momentum=0.0))
+    full = Student(export(tmp_path, module, losses, momentum=0.9))
+    (graph,) = plain.bundle.train_graphs.values()
+    assert [entry.name for entry in onnx.load_from_string(graph).graph.input] == [
+        "theta",
+        "x",
+        "y",
+        "lr",
+    ]
+    shape, classes = plain.bundle.input_shape, plain.bundle.classes
+    x = rng.standard_normal((10, *shape)).astype(np.float32)
+    y = np.eye(classes, dtype=np.float32)[rng.integers(0, classes, 10)]
+    ours, theirs = (
+        student.train(
+            student.initial,
+            "local",
+            x,
+            {"y": y},
+            rng=np.random.default_rng(0),
+            epochs=2,
+            batch=4,
+            momentum=0.0,
+        )
+        for student in (plain, full)
+    )
+    assert ours.state.theta.tobytes() == theirs.state.theta.tobytes()
+    assert ours.loss == theirs.loss
+    assert not ours.state.opt.any()  # nothing is kept
+    with pytest.raises(ValueError, match="export it with a momentum above 0"):
+        plain.step(plain.initial, "local", x, {"y": y}, lr=0.1, momentum=0.5)
+
+
+def test_outputs_are_named_where_they_are_made(tmp_path: Path) -> None:
+    bundle = export(tmp_path, small())
+    for graph in (*bundle.train_graphs.values(), bundle.infer_graph):
+        model = onnx.load_from_string(graph)
+        assert "Identity" not in {node.op_type for node in model.graph.node}
+
+
 @pytest.mark.parametrize(
     ("layer", "words"),
     [

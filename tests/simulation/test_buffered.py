@@ -130,3 +130,19 @@ def test_old_outcomes_are_forgotten_and_those_still_wanted_are_not() -> None:
 def test_what_does_not_go_with_buffers_is_refused(tiny: Any, changes: Any, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         tiny.simulate(**changes)
+
+
+def test_weights_that_no_round_changed_stand_for_those_after_it() -> None:
+    """A group of FedDF that sat out round 2 is handed its weights of round 1 again, under another
+    number: what begins from either has changed by the same."""
+    server, method = Server(2, None, True), FedAvg()
+
+    def fuse(number: int, after: int, value: float, began: int, current: float) -> float:
+        facts = Round(number, after=after, buffered=True, staleness={"a": 0}, max_staleness=8)
+        half = method.fuse(server, facts, {"a": weights([value], 1, began)})
+        next(half)
+        return float(half.send(np.float32([current])).theta[0])
+
+    assert fuse(1, 0, 10.0, 0, 0.0) == 10.0
+    assert fuse(3, 2, 12.0, 2, 10.0) == 12.0
+    assert fuse(4, 3, 11.0, 1, 12.0) == 13.0  # 11 began from the 10 of round 1

@@ -12,11 +12,13 @@ import os
 import statistics
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.run import facts
 from edge_fd.run_folder import Run
@@ -44,9 +46,12 @@ def path_of(cell: Cell) -> Path:
 
 
 def protocol_of(experiment: Experiment, cell: Cell) -> str:
-    """Hash of all that a cell's scenario and method are set to."""
+    """Hash of a cell and all that its scenario and method are set to.
+
+    How its data file is made is not in it: after a change of that, remove the results.
+    """
     method = experiment.method(cell).settings() if experiment.method else {}
-    text = json.dumps([experiment.scenario(cell), method], sort_keys=True)
+    text = json.dumps([cell.name, experiment.scenario(cell), method], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -61,6 +66,15 @@ def finished(experiment: Experiment) -> dict[Cell, Tree]:
     return found
 
 
+def keep(result: Tree) -> None:
+    """Write the result of a cell, all of it or nothing."""
+    path = RESULTS / result["experiment"] / f"{result['cell']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(result) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
 def run_all(cells: Sequence[Cell], *, jobs: int) -> Iterator[Tree]:
     """Run cells in ``jobs`` processes of one thread; keep and yield each result when it is there.
 
@@ -72,7 +86,7 @@ def run_all(cells: Sequence[Cell], *, jobs: int) -> Iterator[Tree]:
         try:
             for done in as_completed(waiting):
                 result = done.result()
-                _keep(result)
+                keep(result)
                 yield result
         finally:
             pool.shutdown(cancel_futures=True)
@@ -113,36 +127,40 @@ def _run(experiment: Experiment, cell: Cell, folder: Path, *, short: bool) -> Ru
 def figures_of(run: Run, experiment: Experiment) -> Tree:
     """Return the ``curve`` of a run, with one entry for each evaluation, and its ``figures``.
 
-    ``accuracy`` is a share; bytes are payload, means over the devices, of the
-    curve those until then and of the figures all.
+    ``accuracy`` is a share. Bytes are payload: of the curve those of a device
+    until then, means over the devices; of the figures those of all devices.
     """
     devices = len({row.device for row in run.devices})
-    up, down, tests = {}, {}, {}
+    sent: dict[int, int] = defaultdict(int)
     for row in run.devices:
-        up[row.round] = up.get(row.round, 0) + row.up.payload
-        down[row.round] = down.get(row.round, 0) + row.down.payload
-        if row.accuracy_test is not None:
-            tests.setdefault(row.round, []).append(row.accuracy_test)
-    if experiment.scores == "server":
-        scores = {row.round: row.server_accuracy for row in run.rounds}
-    else:
-        scores = {number: statistics.fmean(found) for number, found in tests.items()}
-    rounds = sorted(number for number, score in scores.items() if score is not None)
-    accuracy = [scores[number] for number in rounds]
-    sent = [sum(up[n] for n in up if n <= number) / devices for number in rounds]
+        sent[row.round] += row.up.payload
+    scores = scores_of(run, experiment.scores)
+    accuracy = list(scores.values())
     return {
         "curve": {
-            "round": rounds,
+            "round": list(scores),
             "accuracy": [round(value, 6) for value in accuracy],
-            "up_bytes": sent,
+            "up_bytes": [sum(sent[n] for n in sent if n <= number) / devices for number in scores],
         },
         "figures": {
             "accuracy": statistics.fmean(accuracy[-experiment.last :]),
             "best5": statistics.fmean(sorted(accuracy)[-BEST:]),
-            "up_payload_bytes": sum(up.values()) / devices,
-            "down_payload_bytes": sum(down.values()) / devices,
+            "up_payload_bytes": sum(sent.values()),
+            "down_payload_bytes": sum(row.down.payload for row in run.devices),
         },
     }
+
+
+def scores_of(run: Run, whose: Literal["server", "devices"]) -> dict[int, float]:
+    """Return the accuracy after each round that was evaluated, in their order."""
+    if whose == "server":
+        found = {row.round: row.server_accuracy for row in run.rounds}
+        return {number: score for number, score in sorted(found.items()) if score is not None}
+    tests: dict[int, list[float]] = defaultdict(list)
+    for row in run.devices:
+        if row.accuracy_test is not None:
+            tests[row.round].append(row.accuracy_test)
+    return {number: statistics.fmean(tests[number]) for number in sorted(tests)}
 
 
 def shortened(tree: Tree) -> Tree:
@@ -160,11 +178,3 @@ def shortened(tree: Tree) -> Tree:
         "method": {**method, "name": tree["method"]["name"]},
         "rounds": rounds,
     }
-
-
-def _keep(result: Tree) -> None:
-    path = RESULTS / result["experiment"] / f"{result['cell']}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(result) + "\n", encoding="utf-8")
-    part.replace(path)

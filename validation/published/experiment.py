@@ -127,7 +127,7 @@ class Experiment:
     writes a data file for it. ``method`` replaces the scenario's method.
     ``scores`` is whose accuracy counts: the server's student, or the mean over
     the devices; that of a run is the mean of its ``last`` evaluations. ``needs``
-    are folders of EDGE_FD_DATA.
+    are folders of EDGE_FD_DATA. ``notes`` are sentences beside the claims.
     """
 
     name: str
@@ -140,6 +140,7 @@ class Experiment:
     panels: Callable[[Results], list[Panel]]
     data: Callable[[Cell, Path], None] | None = None
     method: Callable[[Cell], Method] | None = None
+    notes: Callable[[Results], list[str]] = lambda _results: []
     last: int = 3
 
 

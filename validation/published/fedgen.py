@@ -41,7 +41,7 @@ PUBLISHED = {
 ALPHAS = ("0.05", "0.1", "1")
 LEAST_TOLERANCE, DEVIATIONS = 1.5, 1.6
 """A claim tolerates the larger of this many points and published standard deviations."""
-SETTINGS = {
+SETTINGS: dict[str, Tree] = {
     "fedavg": {"local_steps": STEPS},
     "fedprox": {"local_steps": STEPS, "mu": 1.0, "weight_decay": 0.001},
 }

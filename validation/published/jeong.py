@@ -14,6 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_fd.data import load
 from edge_fd.streams import stream
@@ -28,6 +29,8 @@ from validation.published.experiment import (
     cells_of,
     claim_of,
 )
+
+Indices = npt.NDArray[np.int64]
 
 DEVICES, SAMPLES, KEPT, POOL = 2, 2_000, 5, 55_000
 ROUNDS, STEPS, BATCH = 16, 250, 64
@@ -46,7 +49,7 @@ def scenario(cell: Cell) -> Tree:
         "split": {"kind": "group"},
         "training": {"optimizer": "sgd", "lr": 0.01, "momentum": 0.9, "batch": BATCH},
         "method": {"name": "fd", "fd": {"gamma": 1.0, "local_steps": STEPS}},
-        "rounds": {"count": ROUNDS},
+        "rounds": {"count": ROUNDS, "evaluate_every": 2},
         "devices": [
             {
                 "count": DEVICES,
@@ -66,8 +69,8 @@ def data(cell: Cell, path: Path) -> None:
     part of the usual loader of that time.
     """
     mnist = load("mnist")
-    rows = np.concatenate([_rows(mnist.y, cell, device) for device in range(DEVICES)])
-    sizes = [len(_rows(mnist.y, cell, device)) for device in range(DEVICES)]
+    parts = [_rows(mnist.y, cell, device) for device in range(DEVICES)]
+    rows, sizes = np.concatenate(parts), [len(part) for part in parts]
     np.savez(
         path,
         x=mnist.x[rows][:, None],
@@ -78,7 +81,7 @@ def data(cell: Cell, path: Path) -> None:
     )
 
 
-def _rows(y: np.ndarray, cell: Cell, device: int) -> np.ndarray:
+def _rows(y: Indices, cell: Cell, device: int) -> Indices:
     """Rows of one device: 2,000 at random, of each target label the first 5 of them."""
     draws = stream(cell.seed, "jeong", device)
     drawn = len(y) - POOL + draws.choice(POOL, SAMPLES, replace=False)

@@ -76,8 +76,7 @@ def _draw(
     parts: list[dict[int, Indices]] = [{} for _ in range(users)]
     held = np.zeros(users, np.int64)
     for label in order:
-        # A list, because the old generator shuffles arrays and lists by different draws.
-        places = list(range(len(rows[label])))
+        places = np.arange(len(rows[label]))
         draws.shuffle(places)
         used = rows[label][places[: int(min(most, int(ratio * len(places))))]]
         shares = draws.dirichlet(np.full(users, alpha)) * (held < most)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from validation.published.cells import NAMES, experiment_of, finished, run_all, run_cell
 from validation.published.experiment import Experiment
-from validation.published.summary import PICTURES, claims_of, table, tell, write
+from validation.published.summary import PICTURES, claims_of, page, tell, write
 
 HERE = Path(__file__).parents[2]
 
@@ -31,9 +31,9 @@ def validate(only: str | None, *, jobs: int, quick: bool) -> bool:
         else:
             fails |= not _complete(experiment, jobs)
     if not quick:
-        page = table([experiment_of(name) for name in NAMES])
         PICTURES.mkdir(parents=True, exist_ok=True)
-        (PICTURES / "results.md").write_text(page, encoding="utf-8")
+        told = page([experiment_of(name) for name in NAMES])
+        (PICTURES / "results.md").write_text(told, encoding="utf-8")
     return not fails
 
 

@@ -34,6 +34,7 @@ def write(experiment: Experiment, claims: list[Claim]) -> None:
         "command": f"python -m validation.run published --only {experiment.name}",
         "claims": [claim.record() for claim in claims],
         "accuracies": accuracies(experiment, results),
+        "notes": experiment.notes(results),
         "cells": [{key: result[key] for key in SOME} for result in found.values()],
         "cpu_s": round(sum(result["cpu_s"] for result in found.values()), 1),
         **facts(),
@@ -76,8 +77,8 @@ def tell(claim: Claim) -> str:
     )
 
 
-def table(experiments: Sequence[Experiment]) -> str:
-    """Return all claims as a page of Markdown."""
+def page(experiments: Sequence[Experiment]) -> str:
+    """Return all claims, accuracies and notes as a page of Markdown."""
     text = ["# Published results: what holds", ""]
     text += ["Written by `make validate`; the protocols are [here](../published.md).", ""]
     for experiment in experiments:
@@ -86,22 +87,39 @@ def table(experiments: Sequence[Experiment]) -> str:
         if claims is None:
             done = len(finished(experiment))
             text += [f"Not complete: {done} of {len(experiment.cells)} cells were run.", ""]
-            continue
-        text += ["| claim | ours | sd, seeds | published or bound | tolerance | holds |"]
-        text += ["| --- | --- | --- | --- | --- | --- |"]
-        text += [_row(claim) for claim in claims]
-        text += ["", f"![accuracies]({experiment.name}.svg)", ""]
+        else:
+            text += [*_told(experiment, claims), f"![accuracies]({experiment.name}.svg)", ""]
     return "\n".join(text)
 
 
-def _row(claim: Claim) -> str:
-    bound = "≥ " if claim.relation == "at least" else ""
-    cells = (
-        claim.claim,
-        f"{claim.ours:.2f} {claim.unit}",
-        f"{claim.sd:.2f}, {claim.seeds}",
-        f"{bound}{claim.oracle:.2f}",
-        f"{claim.tolerance:.2f}",
-        "yes" if claim.holds else "**no**",
-    )
-    return f"| {' | '.join(cells)} |"
+def _told(experiment: Experiment, claims: Sequence[Claim]) -> list[str]:
+    results = Results(finished(experiment))
+    rows = [
+        (
+            claim.claim,
+            f"{claim.ours:.2f} {claim.unit}",
+            f"{claim.sd:.2f}, {claim.seeds}",
+            f"{'≥ ' if claim.relation == 'at least' else ''}{claim.oracle:.2f}",
+            f"{claim.tolerance:.2f}",
+            "yes" if claim.holds else "**no**",
+        )
+        for claim in claims
+    ]
+    text = _table(("claim", "ours", "sd, seeds", "published or bound", "tolerance", "holds"), rows)
+    runs = [
+        (
+            f"{row['method']}, {row['parameter']}",
+            f"{row['mean']:.2f} ± {row['sd']:.2f}",
+            f"{row['best5']:.2f}",
+            f"{row['up_payload_bytes']:,.0f}",
+        )
+        for row in accuracies(experiment, results)
+    ]
+    text += _table(("run", "accuracy (%)", "best five", "payload bytes up, all devices"), runs)
+    text += [f"* {note}" for note in experiment.notes(results)]
+    return [*text, ""]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines] + [""]
