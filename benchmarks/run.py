@@ -25,7 +25,7 @@ from typing import Any, TypeAlias
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-MADE = ("benchmarks/results", "validation/results", "docs/channel/*.svg")
+MADE = ("benchmarks/results", "validation/results", "docs/channel/*.svg", "docs/published")
 """What the runs themselves write: it does not make a checkout dirty."""
 PACKAGES = ("numpy", "onnxruntime", "torch", "paho-mqtt", "cbor2", "simpy", "scipy")
 

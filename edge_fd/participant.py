@@ -266,7 +266,7 @@ class Participant:
 
     def _upload(self, action: session.SendUpload) -> Out:
         topic, made = self._topic("knowledge"), self._made
-        if made is None or made.payload is not action.upload:  # of an earlier life
+        if made is None:  # computed in an earlier life
             made = Out(topic, action.upload, action.round, message_bytes(topic, action.upload))
         # A paper counts a number once, however often it had to be sent.
         self._made = replace(made, cost=made.cost and replace(made.cost, paper_bits=0))

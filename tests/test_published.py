@@ -13,13 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_fd import methods
 from edge_fd.data import load
-from edge_fd.methods import Device, Round
-from edge_fd.requests import Samples, Train
 from edge_fd.scenario import Scenario
 from validation.published import cells, cfd, figure, har, jeong, summary
-from validation.published.decay import Decay
 from validation.published.experiment import Cell, Line, Mark, Panel, Results, claim_of
 from validation.published.partition import fedgen_partition
 
@@ -147,36 +143,6 @@ def test_the_nets_have_the_published_sizes() -> None:
     assert size("fedgen_cnn", 26) == 26_962
     assert size("jeong_cnn", 10) == 1_199_882  # methods.md 3.2
     assert size("jeong_cnn", 10, vectors=False) == 1_199_648  # Jeong et al., without biases
-
-
-# The schedule.
-
-
-@pytest.mark.parametrize("number", [1, 2, 200])
-def test_the_rate_falls_from_round_to_round_and_nothing_else_changes(number: int) -> None:
-    inner = methods.create("fedavg", {"local_steps": 20})
-    device = Device("a", 2, "train", Samples(np.zeros((4, 1)), np.array([0, 1, 0, 1])), None)
-
-    def requests(method: Any) -> list[Any]:
-        half = method.device_round(device, Round(number), None)
-        return [next(half), half.send(None)]
-
-    train, read = requests(Decay(inner, lr=0.01, factor=0.99))
-    plain, _ = requests(inner)
-    assert isinstance(train, Train)
-    assert train.lr == pytest.approx(0.01 * 0.99 ** (number - 1), rel=1e-12)
-    assert dataclasses.replace(train, inputs={}, lr=None) == dataclasses.replace(plain, inputs={})
-    assert type(read).__name__ == "Read"
-
-
-def test_a_rate_of_the_methods_own_stands() -> None:
-    class Own(type(methods.create("local"))):  # type: ignore[misc]
-        def device_round(self, device: Any, round: Any, knowledge: Any) -> Any:  # noqa: ARG002
-            yield Train("local", device.private, {}, steps=1, lr=0.5)
-
-    device = Device("a", 2, "train", Samples(np.zeros((4, 1)), np.zeros(4, np.int64)), None)
-    half = Decay(Own(), lr=0.01, factor=0.99).device_round(device, Round(3), None)
-    assert next(half).lr == 0.5
 
 
 # Experiments as they are declared.

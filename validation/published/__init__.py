@@ -13,7 +13,6 @@ Beside them:
     summary     claims, tables and pictures of what was run
     figure      draws panels
     partition   FedGen's division of MNIST over users
-    decay       learning rates that fall from round to round
     students    the nets of the papers
 
 Every protocol was fixed before it was first run to its end; docs/published.md

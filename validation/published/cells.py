@@ -50,8 +50,7 @@ def protocol_of(experiment: Experiment, cell: Cell) -> str:
 
     How its data file is made is not in it: after a change of that, remove the results.
     """
-    method = experiment.method(cell).settings() if experiment.method else {}
-    text = json.dumps([cell.name, experiment.scenario(cell), method], sort_keys=True)
+    text = json.dumps([cell.name, experiment.scenario(cell)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -119,9 +118,8 @@ def _run(experiment: Experiment, cell: Cell, folder: Path, *, short: bool) -> Ru
     if experiment.data is not None:
         experiment.data(cell, folder / "data.npz")
         tree["data"]["path"] = str(folder / "data.npz")
-    method = experiment.method(cell) if experiment.method else None
     scenario = Scenario.parse(tree, where=cell.name)
-    return simulate(scenario, folder / "run", method=method, bundles=folder / "bundles")
+    return simulate(scenario, folder / "run", bundles=folder / "bundles")
 
 
 def figures_of(run: Run, experiment: Experiment) -> Tree:

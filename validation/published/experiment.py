@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from edge_fd.methods import Method
-
 Tree: TypeAlias = dict[str, Any]
 Relation: TypeAlias = Literal["within", "at least"]
 
@@ -124,7 +122,7 @@ class Experiment:
     """A published experiment.
 
     ``scenario`` gives the tree of a cell, without ``data.path`` where ``data``
-    writes a data file for it. ``method`` replaces the scenario's method.
+    writes a data file for it.
     ``scores`` is whose accuracy counts: the server's student, or the mean over
     the devices; that of a run is the mean of its ``last`` evaluations. ``needs``
     are folders of EDGE_FD_DATA. ``notes`` are sentences beside the claims.
@@ -139,7 +137,6 @@ class Experiment:
     judge: Callable[[Results], list[Claim]]
     panels: Callable[[Results], list[Panel]]
     data: Callable[[Cell, Path], None] | None = None
-    method: Callable[[Cell], Method] | None = None
     notes: Callable[[Results], list[str]] = lambda _results: []
     last: int = 3
 

@@ -11,10 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_fd import methods
 from edge_fd.data import load
-from edge_fd.methods import Method
-from validation.published.decay import Decay
 from validation.published.experiment import (
     Cell,
     Claim,
@@ -54,7 +51,13 @@ def scenario(cell: Cell) -> Tree:
         "seed": cell.seed,
         "data": {"name": "npz", "proxy": 0},
         "split": {"kind": "group"},
-        "training": {"optimizer": "sgd", "lr": 0.01, "momentum": 0.0, "batch": 32},
+        "training": {
+            "optimizer": "sgd",
+            "lr": 0.01,
+            "lr_decay": 0.99,
+            "momentum": 0.0,
+            "batch": 32,
+        },
         "method": {"name": cell.method, cell.method: SETTINGS[cell.method]},
         "rounds": {"count": ROUNDS, "participation": 0.5, "evaluate_every": ROUNDS},
         "devices": [
@@ -83,11 +86,6 @@ def data(cell: Cell, path: Path) -> None:
         scale=2 / 255,
         offset=-1.0,
     )
-
-
-def method(cell: Cell) -> Method:
-    """The cell's method at falling rates."""
-    return Decay(methods.create(cell.method, SETTINGS[cell.method]), lr=0.01, factor=0.99)
 
 
 def judge(results: Results) -> list[Claim]:
@@ -128,5 +126,4 @@ EXPERIMENT = Experiment(
     judge=judge,
     panels=panels,
     data=data,
-    method=method,
 )
