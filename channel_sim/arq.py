@@ -69,12 +69,15 @@ class Arq:
         full_s = 8 * self.mtu_bytes / rate_bps
         last_s = 8 * (size_bytes - (packets - 1) * self.mtu_bytes) / rate_bps
         now_s, air_s, attempts, failures, done = start_s, 0.0, 0, 0, 0
+        known, is_clear = -1, False  # the last block that was asked about
         while done < packets:
             packet_s = full_s if done < packets - 1 else last_s
             block = int(now_s // coherence_s)
             room_s = (block + 1) * coherence_s - now_s
-            if packet_s <= room_s and clear(block):
-                run = max(packets - 1 - done, 1)
+            if block != known:
+                known, is_clear = block, clear(block)
+            if is_clear and packet_s <= room_s:
+                run = packets - 1 - done or 1
                 # All packets that fit into a clear block go in one step.
                 if run * packet_s > room_s:
                     run = int(room_s // packet_s)
@@ -82,8 +85,11 @@ class Arq:
                 now_s, air_s = now_s + run * packet_s, air_s + run * packet_s
                 continue
             attempts, air_s = attempts + 1, air_s + packet_s
-            end_block = max(block + 1, math.ceil((now_s + packet_s) / coherence_s))
-            if all(map(clear, range(block, end_block))):
+            last_block = math.ceil((now_s + packet_s) / coherence_s) - 1
+            while is_clear and known < last_block:
+                known += 1
+                is_clear = clear(known)
+            if is_clear:
                 done, failures, now_s = done + 1, 0, now_s + packet_s
                 continue
             failures, now_s = failures + 1, now_s + packet_s + self.ack_timeout_s

@@ -61,7 +61,7 @@ def test_a_forecast_is_the_size_of_the_download_that_follows(
     kit = prepare(chosen, tmp_path / "bundles")
     run = simulate(chosen, tmp_path / "run", bundles=tmp_path / "bundles")
     # The announcement names the 12 proxy samples of the round, a byte each: there are 30.
-    announced = 12 if kit.method.needs_proxy else 0
+    announced = 12 if kit.method.needs_proxy and not kit.method.proxy_at_server else 0
     for record in run.devices:
         cost = download_cost(kit, record.device, method=kit.method, codec=CODECS[codec])
         assert cost.payload == record.down.payload - announced
@@ -79,9 +79,9 @@ class Curious(methods.FD):
 
 
 def test_what_a_method_says_of_the_scenario_is_told_as_it_is(tmp_path: Path) -> None:
-    kit = prepare(scenario("cfd", "float32"), tmp_path / "bundles")
+    kit = prepare(scenario("dsfl", "float32"), tmp_path / "bundles")
     with pytest.raises(UsageError, match=r"^cfd labels the whole proxy set"):
-        upload_cost(kit, next(iter(kit.devices)), method=kit.method, codec=CODECS["float32"])
+        upload_cost(kit, next(iter(kit.devices)), method=methods.CFD(), codec=CODECS["float32"])
 
 
 def test_a_half_that_cannot_be_forecast_says_so(tmp_path: Path) -> None:

@@ -91,9 +91,9 @@ def test_boards_fuse_the_same_bytes_as_the_simulation(folder: Path, tmp_path: Pa
             process.kill()
     assert statuses == [0] * 5, [process.text for process in processes]
     deployed = load_run(folder / "runs/live")
-    scenario = Scenario.load(folder / "scenario.toml")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
+        scenario = Scenario.load(folder / "scenario.toml")
         simulated = simulate(scenario, tmp_path / "again", bundles=folder / "kit/bundles")
     assert hashes(deployed) == hashes(simulated)
 

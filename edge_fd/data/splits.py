@@ -171,9 +171,7 @@ def _proxy(dataset: Dataset, count: int, seed: int) -> tuple[Indices, Indices]:
     return stratified(dataset.proxy_y, count, rng), everything
 
 
-def _validation(
-    dataset: Dataset, pool: Indices, count: int, seed: int
-) -> tuple[Indices, Indices]:
+def _validation(dataset: Dataset, pool: Indices, count: int, seed: int) -> tuple[Indices, Indices]:
     """Return the server's validation part and the rows of ``pool`` that are left."""
     if count > len(pool):
         raise UsageError(
