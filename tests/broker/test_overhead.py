@@ -36,9 +36,11 @@ class Tap:
             back.join()
 
     def _pump(self, source: socket.socket, sink: socket.socket, kept: bytearray) -> None:
-        while data := source.recv(65536):
-            kept += data
-            sink.sendall(data)
+        # A client that leaves while something is on its way to it resets the connection.
+        with contextlib.suppress(ConnectionError):
+            while data := source.recv(65536):
+                kept += data
+                sink.sendall(data)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
 
