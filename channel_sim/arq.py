@@ -54,44 +54,40 @@ class Arq:
         start_s: float,
         *,
         rate_bps: float,
-        clear: Callable[[int], bool],
+        first_bad: Callable[[int, int], int],
         coherence_s: float = math.inf,
     ) -> Transfer:
         """Send one message from ``start_s`` on and return what became of it.
 
-        ``clear(block)`` tells whether the link carries ``rate_bps`` during
-        block ``block`` of ``coherence_s`` seconds; a packet gets through when
-        every block that it touches is clear. ``finish_s`` of a lost message
-        is the end of its last wait, so that always
+        ``first_bad(first, last)`` tells the first of these blocks of
+        ``coherence_s`` seconds during which the link does not carry
+        ``rate_bps``, ``last + 1`` where it always does; a packet gets through
+        when it touches no such block. ``finish_s`` of a lost message is the
+        end of its last wait, so that always
         ``finish_s - start_s = air_s + failed attempts * ack_timeout_s``.
         """
         packets = self.packets(size_bytes)
         full_s = 8 * self.mtu_bytes / rate_bps
         last_s = 8 * (size_bytes - (packets - 1) * self.mtu_bytes) / rate_bps
         now_s, air_s, attempts, failures, done = start_s, 0.0, 0, 0, 0
-        known, is_clear = -1, False  # the last block that was asked about
+        bad, bad_from_s = -1, 0.0  # the next bad block, and when it begins
         while done < packets:
-            packet_s = full_s if done < packets - 1 else last_s
             block = int(now_s // coherence_s)
-            room_s = (block + 1) * coherence_s - now_s
-            if block != known:
-                known, is_clear = block, clear(block)
-            if is_clear and packet_s <= room_s:
+            if block > bad:
+                whole_s = (packets - 1 - done) * full_s + last_s
+                end = max(block, math.ceil((now_s + whole_s) / coherence_s) - 1)
+                bad = first_bad(block, end)
+                bad_from_s = bad * coherence_s if bad <= end else math.inf
+            packet_s = full_s if done < packets - 1 else last_s
+            if block < bad and now_s + packet_s <= bad_from_s:
                 run = packets - 1 - done or 1
-                # All packets that fit into a clear block go in one step.
-                if run * packet_s > room_s:
-                    run = int(room_s // packet_s)
+                # All packets that fit before the bad block go in one step.
+                if run * packet_s > bad_from_s - now_s:
+                    run = max(1, int((bad_from_s - now_s) // packet_s))
                 done, attempts, failures = done + run, attempts + run, 0
                 now_s, air_s = now_s + run * packet_s, air_s + run * packet_s
                 continue
             attempts, air_s = attempts + 1, air_s + packet_s
-            last_block = math.ceil((now_s + packet_s) / coherence_s) - 1
-            while is_clear and known < last_block:
-                known += 1
-                is_clear = clear(known)
-            if is_clear:
-                done, failures, now_s = done + 1, 0, now_s + packet_s
-                continue
             failures, now_s = failures + 1, now_s + packet_s + self.ack_timeout_s
             if failures == self.max_attempts:
                 return Transfer(False, now_s, air_s, attempts, packets)

@@ -9,7 +9,7 @@ the medium.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from channel_sim.arq import Arq, Transfer
 from channel_sim.checks import check_finite
@@ -74,7 +74,7 @@ class Link:
         if self.rate_bps == 0:
             return 1.0
         if self.fading is None:
-            return 0.0 if self._clear(0) else 1.0
+            return 1.0 if self._required_gain > 1.0 else 0.0
         return self.fading.outage(self._required_gain)
 
     def transfer(self, size_bytes: int, start_s: float) -> Transfer:
@@ -85,15 +85,17 @@ class Link:
         if self.rate_bps == 0:
             return Transfer(False, start_s, 0.0, 0, self.arq.packets(size_bytes))
         if self.fading is None:
-            return self.arq.transfer(size_bytes, start_s, rate_bps=self.rate_bps, clear=self._clear)
+            return self.arq.transfer(
+                size_bytes, start_s, rate_bps=self.rate_bps, first_bad=self._static
+            )
         return self.arq.transfer(
             size_bytes,
             start_s,
             rate_bps=self.rate_bps,
-            clear=self._clear,
+            first_bad=partial(self.fading.first_below, self._required_gain),
             coherence_s=self.fading.coherence_s,
         )
 
-    def _clear(self, block: int) -> bool:
-        gain = 1.0 if self.fading is None else self.fading.gain(block)
-        return gain >= self._required_gain
+    def _static(self, first: int, last: int) -> int:
+        """Without fading: carried for ever, or never."""
+        return first if self._required_gain > 1.0 else last + 1

@@ -10,6 +10,7 @@ import math
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from channel_sim.checks import check_positive
 
@@ -31,6 +32,13 @@ class Fading(Protocol):
 
     def gain(self, block: int) -> float:
         """Return the power gain (linear) of a block; depends on the block alone."""
+        ...
+
+    def first_below(self, threshold: float, first: int, last: int) -> int:
+        """Return the first of these blocks with a gain (linear) below a threshold.
+
+        ``last + 1`` where there is none.
+        """
         ...
 
     def outage(self, threshold: float) -> float:
@@ -55,7 +63,7 @@ class RayleighBlocks:
         self._key = rng.integers(0, 2**64, size=2, dtype=np.uint64)
         self._sampler = np.random.Generator(np.random.Philox(key=self._key))
         self._chunk = -1
-        self._gains: list[float] = []
+        self._gains: npt.NDArray[np.float64] = np.empty(0)
 
     @property
     def coherence_s(self) -> float:
@@ -65,6 +73,28 @@ class RayleighBlocks:
     def gain(self, block: int) -> float:
         """Return the power gain (linear) of block ``block`` >= 0."""
         chunk, index = divmod(block, CHUNK)
+        return float(self._chunk_gains(chunk)[index])
+
+    def first_below(self, threshold: float, first: int, last: int) -> int:
+        """Return the first block of ``first`` to ``last`` with a gain below ``threshold``.
+
+        ``last + 1`` where there is none.
+        """
+        block = first
+        while block <= last:
+            chunk, index = divmod(block, CHUNK)
+            below = self._chunk_gains(chunk)[index:] < threshold
+            found = int(below.argmax())
+            if below[found]:
+                return min(block + found, last + 1)
+            block += CHUNK - index
+        return last + 1
+
+    def outage(self, threshold: float) -> float:
+        """Return P(gain < threshold) = 1 - exp(-threshold), both linear."""
+        return -math.expm1(-threshold)
+
+    def _chunk_gains(self, chunk: int) -> npt.NDArray[np.float64]:
         if chunk != self._chunk:
             # Chunks start 2^64 counts apart: however many numbers the sampler
             # rejects, a chunk never runs into the next.
@@ -74,10 +104,6 @@ class RayleighBlocks:
                 **_FRESH,
                 "state": {"counter": counter, "key": self._key},
             }
-            self._gains = self._sampler.standard_exponential(CHUNK).tolist()
+            self._gains = self._sampler.standard_exponential(CHUNK)
             self._chunk = chunk
-        return self._gains[index]
-
-    def outage(self, threshold: float) -> float:
-        """Return P(gain < threshold) = 1 - exp(-threshold), both linear."""
-        return -math.expm1(-threshold)
+        return self._gains

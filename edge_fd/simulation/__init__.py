@@ -6,6 +6,8 @@ messages, and what the students learn, is what boards would send and learn.
 
     world     the run as a whole: simulate
     node      one device: its computing, its ups and downs, its energy
+    workers   processes that compute for the devices
+    shelf     samples on disk, for those processes
     lives     when each device is up
     radio     messages over the media, with link outages
     cells     from a scenario to its media

@@ -5,23 +5,29 @@ or when it is computed. When a device begins to compute and its outcome is not
 there yet, the tasks of other devices that wait for the same round are computed
 along with it. One that turns out otherwise (the device missed a message) is
 computed again when it comes to that: the results are bit-equal for any number
-of processes, and on any machines of one type.
+of processes, and on any machines of one type. Outcomes are taken up as they come: virtual
+time goes on while the rest is still being computed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from devices.bundle import read_bundle
 from devices.student import Student
 from edge_fd.desk import Desk
 from edge_fd.errors import MissingExtraError, UnknownNameError, UsageError
+from edge_fd.kit import KitDevice
 from edge_fd.methods.base import Method
+from edge_fd.requests import Samples
+from edge_fd.simulation.shelf import fill, look, without_samples
 from edge_fd.task import Computed, Replay, Task
 
 if TYPE_CHECKING:
@@ -39,51 +45,75 @@ Expected = Callable[[], Iterable[Task]]
 
 
 class Workers:
-    """Processes that compute tasks; ``bundles`` tells each device's bundle file."""
+    """Processes that compute tasks.
 
-    def __init__(self, parallel: joblib.Parallel, count: int, bundles: Mapping[str, Path]) -> None:
-        self._parallel, self._count, self._bundles = parallel, count, bundles
+    ``bundles`` tells each device's bundle file, ``samples`` the folder of the
+    shelf with their samples.
+    """
+
+    def __init__(
+        self, parallel: joblib.Parallel, count: int, bundles: Mapping[str, Path], samples: Path
+    ) -> None:
+        self._parallel, self._count = parallel, count
+        self._bundles, self._samples = bundles, str(samples.absolute())
         self._ready: dict[str, tuple[Task, Computed]] = {}
+        self._coming: Iterator[tuple[Task, Computed]] = iter(())
 
     def job(self, task: Task, expected: Expected) -> Replay:
         """Return the computed job of ``task``; ``expected`` are tasks that will be wanted soon."""
         name = task.device.name
-        found = self._ready.pop(name, None)
-        if found is None or not _same(found[0], task):
-            more = (other for other in expected() if not self._has(other))
-            others = (other for other in more if other.device.name != name)
-            self._compute([task, *islice(others, AHEAD * self._count - 1)])
-            found = self._ready.pop(name)
-        return Replay(found[1])
+        while not self._has(task):
+            for done, outcome in self._coming:
+                self._ready[done.device.name] = (done, outcome)
+                break
+            else:
+                others = (other for other in expected() if other.device.name != name)
+                more = (other for other in others if not self._has(other))
+                self._begin([task, *islice(more, AHEAD * self._count - 1)])
+        return Replay(self._ready.pop(name)[1])
+
+    def on_shelf(self, devices: Mapping[str, KitDevice]) -> dict[str, KitDevice]:
+        """Devices whose samples are those on the shelf, so that the others take no memory."""
+        private = look(self._samples).private
+        return {name: replace(device, private=private[name]) for name, device in devices.items()}
+
+    def finish(self) -> None:
+        """Wait for what was begun and is not wanted any more."""
+        for _ in self._coming:
+            pass
 
     def _has(self, task: Task) -> bool:
         found = self._ready.get(task.device.name)
         return found is not None and _same(found[0], task)
 
-    def _compute(self, tasks: Sequence[Task]) -> None:
+    def _begin(self, tasks: Sequence[Task]) -> None:
+        """Have tasks computed; their outcomes come in this order, while others still compute."""
         size = -(-len(tasks) // (PARTS * self._count))
         parts = [tasks[start : start + size] for start in range(0, len(tasks), size)]
+        outcomes = self._parallel([self._call(part) for part in parts])
+        pairs = (zip(*each, strict=True) for each in zip(parts, outcomes, strict=True))
+        self._coming = chain.from_iterable(pairs)
+
+    def _call(self, part: Sequence[Task]) -> Any:
         from joblib import delayed
 
-        calls = [
-            delayed(compute)(
-                [(str(self._bundles[task.device.name].absolute()), task) for task in part]
-            )
-            for part in parts
-        ]
-        for part, outcomes in zip(parts, self._parallel(calls), strict=True):
-            for task, outcome in zip(part, outcomes, strict=True):
-                self._ready[task.device.name] = (task, outcome)
+        paths = [str(self._bundles[task.device.name].absolute()) for task in part]
+        return delayed(compute)(paths, [without_samples(task) for task in part], self._samples)
 
 
 @contextmanager
 def open_workers(
-    count: int, bundles: Mapping[str, Path], *, backend: str = "processes"
+    count: int,
+    devices: Mapping[str, KitDevice],
+    *,
+    proxy: Samples | None = None,
+    backend: str = "processes",
 ) -> Iterator[Workers | None]:
     """Start ``count`` processes; None where one local process, this one, is all.
 
     ``backend``: local ``processes``, or a ``ray`` or ``dask`` cluster: the one that
-    RAY_ADDRESS or DASK_SCHEDULER_ADDRESS names, else one started here. Raises
+    RAY_ADDRESS or DASK_SCHEDULER_ADDRESS names, else one started here. The devices'
+    samples are written beside their bundles for as long as this lasts. Raises
     UnknownNameError and MissingExtraError.
     """
     check_workers(count, backend)
@@ -92,8 +122,19 @@ def open_workers(
         return
     import joblib
 
-    with _config(backend), joblib.Parallel(n_jobs=count, batch_size=1) as parallel:
-        yield Workers(parallel, count, bundles)
+    bundles = {name: device.bundle_path for name, device in devices.items()}
+    beside = next(iter(bundles.values())).parent
+    how = "generator" if backend == "processes" else "list"  # Ray's knows no generator
+    with (
+        TemporaryDirectory(prefix=".samples-", dir=beside, ignore_cleanup_errors=True) as samples,
+        _config(backend),
+        joblib.Parallel(count, batch_size=1, pre_dispatch="all", return_as=how) as parallel,
+    ):
+        fill(Path(samples), {name: device.private for name, device in devices.items()}, proxy)
+        del devices  # whoever has them from the shelf needs these no more
+        workers = Workers(parallel, count, bundles, Path(samples))
+        yield workers
+        workers.finish()
 
 
 def check_workers(count: int, backend: str) -> None:
@@ -130,9 +171,13 @@ def _config(backend: str) -> Iterator[None]:
         raise MissingExtraError(error.name, backend) from None
 
 
-def compute(calls: Sequence[tuple[str, Task]]) -> list[Computed]:
-    """Compute tasks in this process, each with the bundle of its device."""
-    return [task.compute(_desk(path, task.method)) for path, task in calls]
+def compute(paths: Sequence[str], tasks: Sequence[Task], samples: str) -> list[Computed]:
+    """Compute tasks in this process, each with the bundle and the samples of its device."""
+    shelf = look(samples)
+    return [
+        shelf.put_back(task).compute(_desk(path, task.method))
+        for path, task in zip(paths, tasks, strict=True)
+    ]
 
 
 @lru_cache(DESKS)

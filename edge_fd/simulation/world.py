@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -65,8 +66,12 @@ def simulate(
     folder = Path(folder)
     kit = prepare(scenario, bundles or folder.parent / "bundles", method=method)
     cells, profiles = cells_of(kit), profiles_of(kit)
-    paths = {name: device.bundle_path for name, device in kit.devices.items()}
-    with open_workers(workers, paths, backend=backend) as crew, RunFolder(folder) as run_folder:
+    with (
+        open_workers(workers, kit.devices, proxy=kit.proxy, backend=backend) as crew,
+        RunFolder(folder) as run_folder,
+    ):
+        if crew is not None:
+            kit = replace(kit, devices=crew.on_shelf(kit.devices))
         run_folder.start(scenario.to_toml(), run_facts(kit, "simulated", command))
         World(kit, cells, profiles, run_folder, workers=crew, on_round=on_round).run()
         run = load_run(folder)

@@ -21,6 +21,11 @@ def coin(loss: float, seed: int) -> Callable[[int], bool]:
     return lambda block: drawn.setdefault(block, bool(rng.random() >= loss))
 
 
+def first_of(clear: Callable[[int], bool]) -> Callable[[int, int], int]:
+    """Search block by block."""
+    return lambda first, last: next((b for b in range(first, last + 1) if not clear(b)), last + 1)
+
+
 def many(arq: Arq, size_bytes: int, loss: float, runs: int) -> list[Transfer]:
     """Send messages over blocks of one packet each, so that attempts are independent."""
     clear = coin(loss, seed=5)
@@ -29,7 +34,7 @@ def many(arq: Arq, size_bytes: int, loss: float, runs: int) -> list[Transfer]:
             size_bytes,
             1000.0 * run * arq.mtu_bytes,
             rate_bps=RATE_BPS,
-            clear=clear,
+            first_bad=first_of(clear),
             coherence_s=float(arq.mtu_bytes),
         )
         for run in range(runs)
@@ -97,7 +102,7 @@ def test_runs_of_packets_equal_one_packet_after_the_other(
         size_bytes,
         float(start),
         rate_bps=RATE_BPS,
-        clear=lambda block: block not in bad,
+        first_bad=first_of(lambda block: block not in bad),
         coherence_s=float(coherence),
     )
     assert got == reference(arq, size_bytes, start, bad=bad, coherence=coherence)
@@ -107,7 +112,9 @@ def test_runs_of_packets_equal_one_packet_after_the_other(
 
 
 def test_a_clear_static_link_takes_bits_over_rate() -> None:
-    transfer = Arq(1500, 7, 0.01).transfer(40_000, 2.0, rate_bps=1e6, clear=lambda _: True)
+    transfer = Arq(1500, 7, 0.01).transfer(
+        40_000, 2.0, rate_bps=1e6, first_bad=first_of(lambda _: True)
+    )
     assert transfer.delivered
     assert transfer.air_s == pytest.approx(0.32)
     assert transfer.finish_s == pytest.approx(2.32)
@@ -115,7 +122,9 @@ def test_a_clear_static_link_takes_bits_over_rate() -> None:
 
 
 def test_a_dead_link_gives_up_after_all_attempts_and_waits() -> None:
-    transfer = Arq(1500, 4, 0.01).transfer(40_000, 2.0, rate_bps=1e6, clear=lambda _: False)
+    transfer = Arq(1500, 4, 0.01).transfer(
+        40_000, 2.0, rate_bps=1e6, first_bad=first_of(lambda _: False)
+    )
     assert not transfer.delivered
     assert transfer.attempts == 4
     assert transfer.air_s == pytest.approx(4 * 0.012)

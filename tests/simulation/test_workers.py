@@ -19,7 +19,9 @@ from edge_fd.desk import Desk
 from edge_fd.errors import UnknownNameError
 from edge_fd.kit import device_of, prepare
 from edge_fd.methods.base import Round
+from edge_fd.requests import Samples
 from edge_fd.run_folder import Run
+from edge_fd.simulation.shelf import fill, look
 from edge_fd.simulation.workers import Workers, open_workers
 from edge_fd.task import Task
 
@@ -46,21 +48,23 @@ def test_the_number_of_processes_changes_no_bit(tiny: Any, method: str) -> None:
 
 
 @pytest.fixture
-def task(tiny: Any) -> tuple[Task, Desk, dict[str, Path]]:
+def task(tiny: Any, tmp_path: Path) -> tuple[Task, Desk, dict[str, Path], Path]:
+    """A task, where to compute it, and the files that workers need; "e" is a twin."""
     kit = prepare(tiny.scenario(), tiny.folder / "bundles")
     name, me = next(iter(kit.devices.items()))
     desk = Desk(Student(me.bundle), kit.method.losses)
     made = Task(kit.method, device_of(kit, me), Round(1, seed=3), None, desk.student.initial)
-    return made, desk, {name: me.bundle_path}
+    fill(tmp_path, {name: me.private, "e": me.private}, None)
+    return made, desk, {name: me.bundle_path, "e": me.bundle_path}, tmp_path
 
 
 def test_what_was_foreseen_otherwise_is_computed_anew(task: Any) -> None:
     """A device whose weights are not those that were foreseen must not get that outcome."""
-    asked, desk, bundles = task
+    asked, desk, bundles, samples = task
     moved = replace(asked, state=State(np.float32(0.5) * asked.state.theta, asked.state.opt))
     with joblib.Parallel(n_jobs=1) as parallel:
-        workers = Workers(parallel, 1, bundles)
-        workers._compute([moved])
+        workers = Workers(parallel, 1, bundles, samples)
+        workers._begin([moved])
         job = workers.job(asked, list)
     due = asked.compute(desk)
     np.testing.assert_array_equal(job.state.theta, due.state.theta)
@@ -68,23 +72,62 @@ def test_what_was_foreseen_otherwise_is_computed_anew(task: Any) -> None:
 
 
 def test_tasks_of_others_are_computed_along_and_not_again(task: Any) -> None:
-    asked, _, bundles = task
+    asked, _, bundles, samples = task
     other = replace(asked, device=replace(asked.device, name="e"))
     calls: list[int] = []
 
     def counted(parts: Any) -> Any:
         parts = list(parts)
-        calls.append(sum(len(part[1][0]) for part in parts))
+        calls.append(sum(len(part[1][1]) for part in parts))
         return joblib.Parallel(n_jobs=1)(parts)
 
-    workers = Workers(counted, 1, {**bundles, "e": next(iter(bundles.values()))})  # type: ignore[arg-type]
+    workers = Workers(counted, 1, bundles, samples)  # type: ignore[arg-type]
     workers.job(asked, lambda: [asked, other])
     workers.job(other, list)
     assert calls == [2]
 
 
+def test_nobody_waits_for_what_is_computed_later(task: Any) -> None:
+    """The first outcome is handed out while the second is not begun; then that one, in time."""
+    asked, desk, bundles, samples = task
+    other = replace(asked, device=replace(asked.device, name="e"))
+    taken: list[int] = []
+
+    def one_by_one(parts: Any) -> Any:
+        for number, (function, arguments, _) in enumerate(parts):
+            taken.append(number)
+            yield function(*arguments)
+
+    workers = Workers(one_by_one, 1, bundles, samples)  # type: ignore[arg-type]
+    workers.job(asked, lambda: [other])
+    assert taken == [0]
+    job = workers.job(other, list)
+    assert taken == [0, 1]
+    np.testing.assert_array_equal(job.state.theta, other.compute(desk).state.theta)
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_samples_come_back_from_the_shelf_as_they_were(tmp_path: Path, *, labels: bool) -> None:
+    rng = np.random.default_rng(0)
+    given = {
+        name: Samples(
+            rng.integers(0, 255, (count, 2, 3), np.uint8),
+            rng.integers(0, 9, count) if labels else None,
+        )
+        for name, count in {"b": 2, "a": 1, "c": 4}.items()
+    }
+    fill(tmp_path, given, given["c"])
+    shelf = look(str(tmp_path))
+    for found, due in [(shelf.private[n], given[n]) for n in given] + [(shelf.proxy, given["c"])]:
+        assert found is not None
+        assert found.x.dtype == due.x.dtype
+        assert (found.y is None) == (not labels)
+        np.testing.assert_array_equal(found.x, due.x)
+        np.testing.assert_array_equal(found.y, due.y)  # type: ignore[arg-type]
+
+
 def test_the_steps_of_a_replayed_job_are_those_of_a_job_here(task: Any) -> None:
-    asked, desk, _ = task
+    asked, desk, _, _ = task
     live, steps = asked.start(desk), []
     while not live.over:
         steps.append((live.kind, live.work))

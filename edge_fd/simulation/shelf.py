@@ -1,0 +1,83 @@
+"""Samples of simulated devices on disk, for processes that compute elsewhere.
+
+A process maps the files once, instead of being sent the samples with every
+task; what nobody looks at takes no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from edge_fd.requests import Samples
+from edge_fd.task import Task
+
+_NONE = Samples(np.empty(0))
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The private samples of devices, by name, and the proxy samples."""
+
+    private: Mapping[str, Samples]
+    proxy: Samples | None
+
+    def put_back(self, task: Task) -> Task:
+        """Undo :func:`without_samples`."""
+        device = task.device
+        proxy = None if device.proxy is None else self.proxy
+        return replace(task, device=replace(device, private=self.private[device.name], proxy=proxy))
+
+
+def without_samples(task: Task) -> Task:
+    """The task as it is sent: without what lies on the shelf."""
+    proxy = None if task.device.proxy is None else _NONE
+    return replace(task, device=replace(task.device, private=_NONE, proxy=proxy))
+
+
+def fill(folder: Path, private: Mapping[str, Samples], proxy: Samples | None) -> None:
+    """Write the samples for :func:`look`."""
+    ends = np.cumsum([len(samples) for samples in private.values()])
+    np.savez(folder / "devices.npz", names=np.array(list(private), np.str_), ends=ends)
+    _write(folder, "private", list(private.values()))
+    if proxy is not None:
+        _write(folder, "proxy", [proxy])
+
+
+@lru_cache(1)
+def look(folder: str) -> Shelf:
+    """What :func:`fill` wrote, mapped and read-only."""
+    with np.load(Path(folder, "devices.npz")) as told:
+        names, ends = told["names"].tolist(), told["ends"].tolist()
+    everything = _mapped(folder, "private")
+    private = {}
+    for name, start, end in zip(names, [0, *ends], ends, strict=False):
+        y = None if everything.y is None else everything.y[start:end]
+        private[name] = Samples(everything.x[start:end], y)
+    proxy = _mapped(folder, "proxy") if Path(folder, "proxy_x.npy").exists() else None
+    return Shelf(private, proxy)
+
+
+def _write(folder: Path, what: str, parts: list[Samples]) -> None:
+    first, total = parts[0], sum(len(part) for part in parts)
+    columns = {"x": [part.x for part in parts]}
+    if first.y is not None:
+        columns["y"] = [part.labels for part in parts]
+    for column, arrays in columns.items():
+        shape = (total, *arrays[0].shape[1:])
+        file = np.lib.format.open_memmap(
+            folder / f"{what}_{column}.npy", "w+", arrays[0].dtype, shape
+        )
+        np.concatenate(arrays, out=file)
+        file.flush()
+
+
+def _mapped(folder: str, what: str) -> Samples:
+    x = np.load(Path(folder, f"{what}_x.npy"), mmap_mode="r").view(np.ndarray)
+    labels = Path(folder, f"{what}_y.npy")
+    y = np.load(labels, mmap_mode="r").view(np.ndarray) if labels.exists() else None
+    return Samples(x, y)
