@@ -126,7 +126,8 @@ class Bundle:
     ``macs`` are multiply-accumulates of one forward pass of one sample.
     ``features`` is the width of the head's input, 0 where the student has none.
     ``buffers`` counts the running statistics of batch norm at the end of
-    ``theta``. ``method`` is opaque here: name, settings and source hash, for
+    ``theta``. ``infer_takes_theta``: the inference graph has the weights as an
+    input, and not as constants. ``method`` is opaque here: name, settings and source hash, for
     the caller. ``train_graphs`` maps loss name to graph and is empty for
     ``infer``.
     """
@@ -145,6 +146,7 @@ class Bundle:
     versions: Mapping[str, str]
     theta: Array
     infer_graph: bytes
+    infer_takes_theta: bool
     losses: Mapping[str, LossSignature]
     train_graphs: Mapping[str, bytes]
     golden: tuple[Golden, ...]
@@ -234,6 +236,7 @@ def manifest(bundle: Bundle, contents: Mapping[str, bytes]) -> bytes:
         "buffers": bundle.buffers,
         "features": bundle.features,
         "macs": bundle.macs,
+        "infer_takes_theta": bundle.infer_takes_theta,
         "losses": losses,
         "training": vars(bundle.training),
         "method": bundle.method,

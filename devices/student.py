@@ -204,9 +204,9 @@ class Student:
                 f"student {self.bundle.student!r} has no features; call its last layer 'head' and"
                 " let its output be the logits"
             )
-        session = self._inference(state.theta)
+        session, weights = self._inference(state.theta)
         parts = [
-            session.run([output], {"x": x[start : start + batch]})[0]
+            session.run([output], {"x": x[start : start + batch], **weights})[0]
             for start in range(0, len(x), batch)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
@@ -321,22 +321,30 @@ class Student:
             self._steps[graph] = session, frozenset(each.name for each in session.get_inputs())
         return self._steps[graph]
 
-    def _inference(self, theta: Array) -> ort.InferenceSession:
-        """Session whose weights are constants, so that ONNX Runtime can fold and fuse them."""
+    def _inference(self, theta: Array) -> tuple[ort.InferenceSession, dict[str, Array]]:
+        """A session, and the weights that each run of it takes.
+
+        Small graphs have them as constants, which ONNX Runtime folds and fuses;
+        in large ones a session for each theta would cost more than it saves.
+        """
+        self._check_theta(theta)
+        options = self._options()
+        if self.bundle.infer_takes_theta:
+            if self._infer is None:
+                self._infer = self._session(self.bundle.infer_graph, options)
+            return self._infer, {"theta": theta}
         if self._infer is None or not np.array_equal(theta, self._infer_theta):  # type: ignore[arg-type]
-            self._check_theta(theta)
-            # Not add_initializer: it is ignored without a word for weights that
-            # are folded or fused, and the session would keep the old ones.
-            options = self._options()
-            # Every new theta needs a new session: the old one's memory goes first, and
-            # an arena would stay as large as its largest batch for no gain in speed.
+            # The old session's memory goes first, and an arena would stay as large
+            # as its largest batch for no gain in speed.
             options.enable_cpu_mem_arena = False
             self._infer = None
             self._infer_theta = theta
+            # Not add_initializer: it is ignored without a word for weights that
+            # are folded or fused, and the session would keep the old ones.
             value = ort.OrtValue.ortvalue_from_numpy(theta)
             options.add_external_initializers(["theta"], [value])
             self._infer = self._session(self.bundle.infer_graph, options)
-        return self._infer
+        return self._infer, {}
 
     def _session(self, graph: bytes, options: ort.SessionOptions) -> ort.InferenceSession:
         try:

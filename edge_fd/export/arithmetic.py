@@ -73,11 +73,14 @@ def _nothing(_graph: Graph, _node: Any, *_args: Any, **_options: Any) -> None:
 
 def _binary(kind: str, *, compares: bool = False) -> Operator:
     def lower(graph: Graph, node: Any, a: Any, b: Any, *, alpha: float = 1) -> str:
-        dtype = _common_dtype(a, b) if compares else fake(node).dtype
-        second = graph.tensor(b, dtype)
+        if compares:
+            dtype = _common_dtype(a, b)
+            return graph.op(kind, graph.tensor(a, dtype), graph.tensor(b, dtype))
+        first, second = graph.operands(node, a, b)
         if alpha != 1:
-            second = graph.op("Mul", second, graph.constant(alpha, NUMPY_TYPES[dtype]))
-        return graph.op(kind, graph.tensor(a, dtype), second)
+            factor = graph.constant(alpha, NUMPY_TYPES[fake(node).dtype])
+            second = graph.op("Mul", second, factor)
+        return graph.op(kind, first, second)
 
     return lower
 

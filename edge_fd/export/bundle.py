@@ -66,6 +66,7 @@ def export_bundle(
     training = _training(student, lr, momentum, batch, optimizer, lr_decay)
     module = _own_copy(student, module, theta)
     trained = {name: losses[name] for name in sorted(losses)} if capability == "train" else {}
+    infer_graph = _inference(student, module, input_shape)
     bundle = Bundle(
         student=student,
         classes=classes,
@@ -80,7 +81,8 @@ def export_bundle(
         opset=OPSET,
         versions=_versions(),
         theta=flatten(module).numpy(),
-        infer_graph=_inference(student, module, input_shape),
+        infer_graph=infer_graph,
+        infer_takes_theta=_takes_theta(infer_graph),
         losses={name: signature(loss, optimizer) for name, loss in trained.items()},
         train_graphs=_training_steps(student, module, trained, input_shape, classes, training),
         golden=golden_batches(
@@ -186,6 +188,10 @@ def _check_loss(name: str, loss: Loss) -> None:
 def _inference(student: str, module: Module, input_shape: tuple[int, ...]) -> bytes:
     make = partial(inference_graph, module, input_shape=input_shape)
     return _graph(_key(module, None, input_shape), f"student {student!r}", make)
+
+
+def _takes_theta(graph: bytes) -> bool:
+    return any(value.name == "theta" for value in onnx.load_from_string(graph).graph.input)
 
 
 def _training_steps(

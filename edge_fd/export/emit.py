@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_fd.errors import UsageError
 from edge_fd.export.trace import Traced
+from edge_fd.export.uniform import fills, number_of
 
 OPSET = 18
 IR_VERSION = 8
@@ -57,12 +58,17 @@ def fake(node: Any) -> Any:
 
 
 class Graph:
-    """An ONNX graph that grows; values are known by name."""
+    """An ONNX graph that grows; values are known by name.
 
-    def __init__(self) -> None:
+    ``lower`` appends what an fx node computes and returns its name.
+    """
+
+    def __init__(self, lower: Callable[[Graph, Any], Any]) -> None:
+        self._lower = lower
         self.nodes: list[Any] = []
         self.initialisers: dict[str, Any] = {}
         self.env: dict[Any, Any] = {}  # fx node -> name, or list of names
+        self.numbers: dict[Any, str] = {}  # fx node that holds one number everywhere -> its name
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._count = 0
 
@@ -95,15 +101,49 @@ class Graph:
         """Return the name of an fx value; Python numbers become constants of ``dtype``."""
         if not isinstance(value, torch.fx.Node):
             return self.constant(value, NUMPY_TYPES[dtype])
-        name: str = self.env[value]
-        found = fake(value)
-        kind = found.dtype if isinstance(found, torch.Tensor) else _scalar_dtype(found)
-        return name if kind == dtype else self.op("Cast", name, to=ONNX_TYPES[dtype])
+        return self._cast(self.same(value), value, dtype)
 
     def same(self, value: Any) -> str:
         """Return the name of an fx tensor in its own type."""
+        if value not in self.env:  # one of the numbers, and wanted at full size
+            is_scalar = fake(value).dim() == 0
+            self.env[value] = self.numbers[value] if is_scalar else self._lower(self, value)
         name: str = self.env[value]
         return name
+
+    def is_number(self, value: Any) -> bool:
+        """Whether :meth:`number` has a name for a value."""
+        if not isinstance(value, torch.fx.Node) or value in self.numbers:
+            return True
+        return not isinstance(fake(value), torch.Tensor) or fake(value).dim() == 0
+
+    def number(self, value: Any, dtype: Any) -> str:
+        """Return the name of the number () that a value holds everywhere."""
+        if value in self.numbers:
+            return self._cast(self.numbers[value], value, dtype)
+        return self.tensor(value, dtype)
+
+    def operands(self, node: Any, *values: Any) -> list[str]:
+        """Return the names of what an elementwise node takes, in the node's type.
+
+        A number that a tensor holds everywhere is taken as it is where another
+        operand has the shape of the result.
+        """
+        result = fake(node)
+        whole = any(
+            isinstance(value, torch.fx.Node)
+            and value not in self.numbers
+            and isinstance(fake(value), torch.Tensor)
+            and fills(value, result.shape)
+            for value in values
+        )
+        take = self.number if whole else self.tensor
+        return [take(value, result.dtype) for value in values]
+
+    def _cast(self, name: str, value: Any, dtype: Any) -> str:
+        found = fake(value)
+        kind = found.dtype if isinstance(found, torch.Tensor) else _scalar_dtype(found)
+        return name if kind == dtype else self.op("Cast", name, to=ONNX_TYPES[dtype])
 
     def shape(self, sizes: Sequence[Any], *, infer: bool = True) -> str:
         """Return the name of an int64 vector of sizes, of which some may be fx values.
@@ -137,7 +177,11 @@ def emit(
     data lie outside the file and are handed over when a session is made.
     Raises UsageError for an operator that is not in ``operators``.
     """
-    graph, inputs, results = Graph(), [], ()
+
+    def lower(graph: Graph, node: Any) -> Any:
+        return _operator(operators, node.target)(graph, node, *node.args, **node.kwargs)
+
+    graph, inputs, results = Graph(lower), [], ()
     names = iter(traced.names)
     for node in traced.module.graph.nodes:
         if node.op == "placeholder":
@@ -150,14 +194,16 @@ def emit(
             node.meta["val"] = value
             graph.env[node] = graph.constant(value.numpy(), NUMPY_TYPES[value.dtype])
         elif node.op == "call_function":
-            graph.env[node] = _operator(operators, node.target)(
-                graph, node, *node.args, **node.kwargs
-            )
+            number = number_of(graph, node)
+            if number is None:
+                graph.env[node] = lower(graph, node)
+            else:
+                graph.numbers[node] = number
         elif node.op == "output":
             results = node.args[0]
     infos = []
     for node, name in zip(results, outputs, strict=True):
-        graph.nodes.append(helper.make_node("Identity", [graph.env[node]], [name]))
+        graph.nodes.append(helper.make_node("Identity", [graph.same(node)], [name]))
         infos.append(
             helper.make_tensor_value_info(name, _onnx_type(node), _sizes(fake(node).shape))
         )

@@ -51,8 +51,15 @@ def _arange(graph: Graph, node: Any, start: Any, end: Any, step: Any = 1, **_opt
 
 
 @OPERATORS.of(aten.view.default, aten._unsafe_view.default)  # noqa: SLF001 - an operator's name
-def _view(graph: Graph, _node: Any, x: Any, sizes: Sequence[Any]) -> str:
+def _view(graph: Graph, node: Any, x: Any, sizes: Sequence[Any]) -> str:
+    before, after = fake(x).shape, fake(node).shape
+    if len(before) == len(after) and all(map(_alike, before, after)):
+        return graph.same(x)
     return graph.op("Reshape", graph.same(x), graph.shape(sizes))
+
+
+def _alike(size: Any, other: Any) -> bool:
+    return isinstance(size, int) and isinstance(other, int) and size == other
 
 
 @OPERATORS.of(aten.permute.default)

@@ -34,6 +34,9 @@ Tensor = Any
 OUTPUTS = ("new_theta", "new_opt", "loss", "logits")
 CLIP_EPS = 1e-6  # that of torch.nn.utils.clip_grad_norm_
 
+LARGE_GRAPH = 300
+"""Nodes; a recurrent student over 128 steps has 600, a session of it takes half a second."""
+
 SCALARS = {"sgd": ("lr", "momentum"), "adam": ("lr", "momentum", "correction")}
 
 
@@ -99,9 +102,12 @@ def training_graph(
 
 
 def inference_graph(module: Module, *, input_shape: tuple[int, ...]) -> bytes:
-    """Return the ONNX graph of x -> logits, features; ``theta`` is an external initialiser.
+    """Return the ONNX graph of x -> logits, features.
 
-    Without features the second output is left out.
+    ``theta`` is an external initialiser, so that a session folds and packs the
+    weights; in a large graph, where a session for each new theta would cost
+    more than it saves, it is an input. Without features the second output is
+    left out.
     """
     module = copied(module, training=False)
     named = named_values(module)
@@ -115,7 +121,8 @@ def inference_graph(module: Module, *, input_shape: tuple[int, ...]) -> bytes:
     table = decompositions()
     traced = trace(forward, example, batched=frozenset({"x"}), decompositions=table)
     outputs = ("logits", "features") if has_features else ("logits",)
-    return emit(traced, outputs, OPERATORS, external=("theta",))
+    external = () if len(traced.module.graph.nodes) > LARGE_GRAPH else ("theta",)
+    return emit(traced, outputs, OPERATORS, external=external)
 
 
 def _step(module: Module, loss: Loss, takes: LossSignature) -> Callable[..., tuple[Tensor, ...]]:

@@ -16,10 +16,7 @@ from edge_fd.requests import Load, Read, Request
 
 BATCH_NORM = ("average", "local")
 """Whether running statistics are those of the mean, or each device keeps its own."""
-BLOCK = 8192
-"""Weights that are summed at once: as many as a processor keeps close."""
 _VERSION = "version/"
-_NEVER = np.zeros(1, np.int64)
 
 
 def take_over(
@@ -70,20 +67,14 @@ def fuse(
         current = yield Read(student)
         versions = _versions(server.memory, round, current, student)
     total = np.zeros(next(iter(uploads.values())).value.shape, np.float64)
-    begun = {
-        name: _version(versions, int(upload.exact.get("after", _NEVER)[0]), current)
-        for name, upload in uploads.items()
-        if versions
-    }
-    for start in range(0, len(total), BLOCK):
-        part = slice(start, start + BLOCK)
-        change = np.empty_like(total[part])
-        for name, upload in uploads.items():
-            np.copyto(change, upload.value[part])
-            if begun:
-                change -= begun[name][part]
-            change *= samples[name]
-            total[part] += change
+    change = np.empty_like(total)  # one for all: new memory costs more than the arithmetic
+    for name, upload in uploads.items():
+        np.copyto(change, upload.value)
+        if versions:
+            after = upload.exact.get("after", np.zeros(1, np.int64))
+            change -= _version(versions, int(after[0]), current)
+        change *= samples[name]
+        total += change
     theta: Array = (total / sum(samples.values()) + current).astype(np.float32)
     if server.has_student:
         yield Load(theta, student)

@@ -13,10 +13,11 @@ from torch import nn
 
 from devices.bundle import Bundle
 from devices.preprocess import Preprocess
-from devices.student import Student
+from devices.student import State, Student
 from edge_fd.errors import UsageError
 from edge_fd.export import ExportError, export_bundle
 from edge_fd.export import bundle as export_module
+from edge_fd.export import step
 from edge_fd.export.flat import flatten
 from edge_fd.export.operators import OPERATORS
 from edge_fd.losses import CROSS_ENTROPY, LABEL_DISTILLATION, MEAN_ABSOLUTE_ERROR, Loss
@@ -139,6 +140,41 @@ def test_the_weights_are_outside_the_inference_graph(tmp_path: Path) -> None:
     (theta,) = [tensor for tensor in model.graph.initializer if tensor.name == "theta"]
     assert theta.data_location == onnx.TensorProto.EXTERNAL
     assert [entry.name for entry in model.graph.input] == ["x"]
+
+
+def test_a_large_graph_takes_the_weights_and_keeps_its_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "LARGE_GRAPH", 1)
+    monkeypatch.setattr(export_module, "_traced", {})
+    module, x = small(), np.ones((3, 6), np.float32)
+    bundle = export(tmp_path, module)
+    model = onnx.load_from_string(bundle.infer_graph)
+    assert [entry.name for entry in model.graph.input] == ["theta", "x"]
+    student = Student(bundle)
+    student.self_test()
+    session = student._infer
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        for parameter in module.parameters():
+            nn.init.normal_(parameter)
+        state = State(flatten(module).numpy(), student.initial.opt)
+        due = module(torch.from_numpy(x)).detach().numpy()
+        np.testing.assert_allclose(student.predict(state, x), due, rtol=1e-5, atol=1e-6)
+        assert student._infer is session
+
+
+def test_only_an_unrolled_student_is_large() -> None:
+    inputs = {
+        student: [
+            entry.name
+            for entry in onnx.load_from_string(
+                step.inference_graph(build(student, shape, 6, seed=0), input_shape=shape)
+            ).graph.input
+        ]
+        for student, shape in {"mlp": (9, 128), "har_cnn": (9, 128), "gru": (9, 128)}.items()
+    }
+    assert inputs == {"mlp": ["x"], "har_cnn": ["x"], "gru": ["theta", "x"]}
 
 
 def test_momentum_zero_is_plain_gradient_descent(tmp_path: Path) -> None:
