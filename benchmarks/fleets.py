@@ -67,7 +67,7 @@ def scenario(method: str, devices: int, data: Path) -> Scenario:
             "split": {"kind": "iid", "min_per_device": 1},
             "training": {"batch": SAMPLES},
             "method": {"name": method},
-            "rounds": {"count": ROUNDS, "evaluate_every": EVALUATED, "deadline_s": 3600.0},
+            "rounds": {"count": ROUNDS, "evaluate_every": EVALUATED, "quorum": 0.9},
             "devices": [{**group, "count": count, "profile": "pi4"} for group, count in groups],
             "channel": {"model": "fdma"},
             "dropout": {
@@ -87,7 +87,8 @@ def watched(phases: Phases) -> None:
     phases.watch("evaluation", Evaluator, "accuracy")
     phases.watch("channel", Calendar, "submit", "admit", "advance", "leave")
     phases.watch("channel", Radio, "wait_s")
-    phases.watch("frames", messages, "encode_sized", "decode", "message_bytes", "from_frame")
+    phases.watch("frames", messages, "encode_sized", "as_read", "decode", "message_bytes")
+    phases.watch("frames", messages, "to_frame", "from_frame")
     for module in (aggregator, participant):
         phases.watch("frames", module, "decode")
     phases.watch("records", Recorder, "charge", "note", "lost", "answered", "closed", "fused")

@@ -8,8 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from edge_fd.errors import UsageError
-from edge_fd.knowledge import Exact, Fused, Knowledge, smallest_unsigned
+from edge_fd.knowledge import Fused, Knowledge, smallest_unsigned
 from edge_fd.methods.base import Device, DeviceHalf, Memory, Round, Server, ServerHalf, setting
 from edge_fd.methods.fedmd import FedMD
 from edge_fd.methods.proxy import chosen, with_indices
@@ -81,7 +80,7 @@ class FedAKD(FedMD):
             total += shares[name] * upload.value.astype(np.float64)
         consensus = Knowledge("logits", (total / sum(shares.values())).astype(np.float32))
         if self.mix:
-            consensus = replace(consensus, exact={"mixed": _asked(round, uploads)})
+            consensus = replace(consensus, exact={"mixed": smallest_unsigned([round.number])})
         return Fused(shared=with_indices(consensus, round))
         yield
 
@@ -113,15 +112,3 @@ def mixed(samples: Samples, rng: np.random.Generator, concentration: float) -> S
     share = np.float32(rng.beta(concentration, concentration))
     x = samples.x.astype(np.float32)
     return Samples(share * x + (1 - share) * x[order])
-
-
-def _asked(round: Round, uploads: Mapping[str, Knowledge]) -> Exact:
-    """The round, (1,), in which all these devices were asked."""
-    numbers = {round.number - round.staleness.get(name, 0) for name in uploads}
-    if len(numbers) > 1:
-        raise UsageError(
-            f"fedakd mixes the public samples of each round anew, and round {round.number} holds"
-            f" contributions to rounds {sorted(numbers)}; set rounds.mode = 'synchronous' or"
-            " method.fedakd.mix = 0"
-        )
-    return smallest_unsigned(sorted(numbers))

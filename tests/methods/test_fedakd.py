@@ -240,14 +240,10 @@ def test_an_upload_whose_hits_cannot_be_is_refused(exact: Any, why: str) -> None
     assert uniform.objection(bad, device="a", classes=2, memory={}) == ""
 
 
-def test_logits_of_differently_mixed_samples_have_no_mean() -> None:
+def test_a_consensus_says_what_it_is_about_where_that_changes() -> None:
     uploads = {name: upload_of([[1, 2]], 1) for name in ("a", "b")}
-    apart = Round(5, staleness={"a": 0, "b": 2})
-    with pytest.raises(UsageError, match=r"contributions to rounds \[3, 5\]; set rounds.mode"):
-        fuse(uploads, apart)
-    assert "mixed" not in fuse(uploads, apart, mix=0.0).exact
-    together = Round(5, staleness={"a": 2, "b": 2})
-    np.testing.assert_array_equal(fuse(uploads, together).exact["mixed"], [3])
+    np.testing.assert_array_equal(fuse(uploads, Round(5)).exact["mixed"], [5])
+    assert "mixed" not in fuse(uploads, Round(5), mix=0.0).exact
 
 
 def scenario(method: str, **given: Any) -> Scenario:
