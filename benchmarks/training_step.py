@@ -24,7 +24,7 @@ import torch
 
 from devices.preprocess import Preprocess
 from devices.student import Student
-from edge_fd.export import export_bundle
+from edge_fd.exporter import export_bundle
 from edge_fd.losses import CROSS_ENTROPY
 from edge_fd.students import build
 

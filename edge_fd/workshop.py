@@ -135,7 +135,7 @@ class Workshop:
     ) -> Bundle:
         try:
             from edge_fd import students
-            from edge_fd.export import export_bundle
+            from edge_fd.exporter import export_bundle
         except ModuleNotFoundError as error:
             raise MissingExtraError(error.name or "torch", "server") from None
         data, training = self._dataset, self._scenario.training

@@ -18,7 +18,7 @@ from devices.student import State, Student
 from edge_fd import students
 from edge_fd.desk import Desk, Job
 from edge_fd.errors import TargetError
-from edge_fd.export import export_bundle
+from edge_fd.exporter import export_bundle
 from edge_fd.losses import CROSS_ENTROPY, LABEL_DISTILLATION
 from edge_fd.requests import Load, Predict, Read, Request, Samples, Train, one_hot
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import importlib
+import importlib.util
 import json
 import subprocess
 import sys
@@ -173,7 +174,7 @@ TABLE: tuple[tuple[str, set[str], set[str]], ...] = (
     # The process of the pure-Python broker; nothing else may start one in its own.
     ("broker.amqtt_process", {"amqtt"}, {"broker"}),
     ("broker", {"numpy", "paho", "cbor2", *ZSTD}, {"broker"}),
-    ("edge_fd.export", {"numpy", "onnxruntime", "torch", "onnx"}, {"devices", "edge_fd"}),
+    ("edge_fd.exporter", {"numpy", "onnxruntime", "torch", "onnx"}, {"devices", "edge_fd"}),
     ("edge_fd.students", {"numpy", "onnxruntime", "torch", "onnx"}, {"devices", "edge_fd"}),
     # cbor2 for canonical fused bytes and for what is kept on disk; frames are the broker's.
     ("a device's path", {"numpy", "cbor2"}, {"broker", "devices", "edge_fd"}),
@@ -228,7 +229,9 @@ def test_no_module_imports_one_of_ours_that_is_not_there() -> None:
 
 
 def test_a_device_never_reaches_torch_at_module_level() -> None:
-    reached = [name for name in device_path() if under(name, "edge_fd.export", "edge_fd.students")]
+    reached = [
+        name for name in device_path() if under(name, "edge_fd.exporter", "edge_fd.students")
+    ]
     assert not reached
 
 
@@ -332,3 +335,23 @@ def test_the_table_of_contents_is_true(package: str) -> None:
         assert getattr(module, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
         _ = module.no_such_name
+
+
+SHADOWED = """
+import importlib, importlib.util, sys
+for package in sys.argv[1:]:
+    contents = importlib.import_module(package)
+    for name in contents.__all__:
+        if importlib.util.find_spec(f"{package}.{name}") is not None:
+            before = getattr(contents, name)
+            importlib.import_module(f"{package}.{name}")
+            assert getattr(contents, name) is before, f"{package}.{name}"
+"""
+
+
+def test_no_module_takes_the_place_of_a_public_name() -> None:
+    """Importing a submodule sets it as an attribute, over whatever has that name."""
+    packages = sorted(name for name, path in modules().items() if path.stem == "__init__")
+    command = [sys.executable, "-c", SHADOWED, *packages]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

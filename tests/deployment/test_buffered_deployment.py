@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from field import deployed, tree, unbroken, wait_until
 
+from broker import brokers_found
 from edge_fd import load_run
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
@@ -17,7 +18,10 @@ BUFFERED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("method", ["fd", "fedavg"])
+# What differs between methods and what differs between brokers is apart: each of both once.
+@pytest.mark.parametrize(
+    ("method", "broker"), list(zip(["fd", "fedavg"], brokers_found() * 2, strict=False))
+)
 def test_every_buffer_is_filled_and_no_contribution_counts_twice(
     method: str, broker: str, tmp_path: Path
 ) -> None:

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from field import Field, Unbroken, deployed, hashes, tree, unbroken
 
-from broker import open_broker
+from broker import brokers_found, open_broker
 from edge_fd import load_run
 from edge_fd.keeper import load_outcome
 from edge_fd.outcome import MemoryKeeper, Outcome
@@ -33,6 +34,8 @@ TWO_STUDENTS = [
 SAME_WIDTH = [{"name": "cnn", "count": 2, "student": "lenet5"}]
 FEW_STEPS = {"name": "feddf", "feddf": {"server_steps": 20}}
 TWO_BITS = {"up_bits": 2, "down_bits": 2, "delta": False}
+EVERYWHERE = ("fd", "fedmd-uint8-zstd-indices", "fedavg", "cfd", "alu-fd")
+"""Cells that are run over every broker, the others over the first: a broker sees bytes alone."""
 BATCH_NORM = [{"name": "dscnn", "count": 2, "student": "dscnn"}]
 ADAM = {"optimizer": "adam", "lr": 0.001, "batch": 8, "lr_decay": 0.9}
 CELLS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -60,6 +63,11 @@ CELLS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "alu-fd": ("alu+fd", "float32", {"method": {"name": "alu+fd", "alu": {"knowledge": "mean"}}}),
     "adam-batch-norm": ("fedavg", "float32", {"devices": BATCH_NORM, "training": ADAM}),
 }
+PAIRS = [
+    (broker, cell)
+    for number, broker in enumerate(brokers_found())
+    for cell in (EVERYWHERE if number else CELLS)
+]
 
 
 @dataclass
@@ -89,12 +97,22 @@ OUTCOMES: dict[str, Outcome] = {}
 
 @pytest.fixture(scope="module")
 def deployments(
-    simulated: dict[str, Unbroken], broker: str, tmp_path_factory: pytest.TempPathFactory
+    simulated: dict[str, Unbroken], tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, str], Deployment]:
+    """Every cell and broker as real processes, a few cells at a time."""
+    done = {}
+    for broker in brokers_found():
+        folder = tmp_path_factory.mktemp(f"deployed-{broker}")
+        cells = [cell for on, cell in PAIRS if on == broker]
+        found = _deployed(simulated, cells, folder, broker)
+        done |= {(broker, cell): deployment for cell, deployment in found.items()}
+    return done
+
+
+def _deployed(
+    simulated: dict[str, Unbroken], cells: list[str], folder: Path, broker: str
 ) -> dict[str, Deployment]:
-    """Every cell as real processes over one broker, a few cells at a time."""
-    folder = tmp_path_factory.mktemp(f"deployed-{broker}")
     done: dict[str, Deployment] = {}
-    cells = list(CELLS)
     with open_broker(folder / "broker", url=broker) as handle:
         for begin in range(0, len(cells), AT_ONCE):
             with ExitStack() as stack:
@@ -129,26 +147,30 @@ def _collect(field: Field) -> Deployment:
     )
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("broker", "cell"), PAIRS)
 def test_a_deployment_fuses_the_same_bytes_as_the_simulation(
-    cell: str, simulated: dict[str, Unbroken], deployments: dict[str, Deployment]
+    broker: str,
+    cell: str,
+    simulated: dict[str, Unbroken],
+    deployments: dict[tuple[str, str], Deployment],
 ) -> None:
     expected = hashes(simulated[cell].run)
     assert list(expected) == [1, 2, 3]
-    assert deployments[cell].hashes == expected
+    deployment = deployments[broker, cell]
+    assert deployment.hashes == expected
     everyone = {(number, name) for number in expected for name in simulated[cell].kit.devices}
-    assert sorted(deployments[cell].accepted) == sorted(everyone)
+    assert sorted(deployment.accepted) == sorted(everyone)
 
 
-@pytest.mark.parametrize("cell", [cell for cell in CELLS if cell != "local"])
+@pytest.mark.parametrize(("broker", "cell"), [pair for pair in PAIRS if pair[1] != "local"])
 def test_the_recorded_hash_is_that_of_the_canonical_bytes(
-    cell: str, deployments: dict[str, Deployment]
+    broker: str, cell: str, deployments: dict[tuple[str, str], Deployment]
 ) -> None:
-    outcome = deployments[cell].outcome
+    outcome = deployments[broker, cell].outcome
     assert outcome is not None
     assert outcome.fused.canonical() == OUTCOMES[cell].fused.canonical()
     digest = hashlib.sha256(outcome.fused.canonical()).hexdigest()
-    assert deployments[cell].hashes[outcome.round] == digest
+    assert deployments[broker, cell].hashes[outcome.round] == digest
 
 
 @pytest.mark.parametrize("cell", [cell for cell in CELLS if cell != "local"])
@@ -166,9 +188,9 @@ def test_the_compared_knowledge_is_alive(cell: str, simulated: dict[str, Unbroke
 
 @pytest.mark.parametrize("cell", ["fedmd-uint8-zstd-indices", "dsfl-float16-indices"])
 def test_sample_ids_are_part_of_the_compared_bytes(
-    cell: str, deployments: dict[str, Deployment]
+    cell: str, deployments: dict[tuple[str, str], Deployment]
 ) -> None:
-    outcome = deployments[cell].outcome
+    outcome = deployments[PAIRS[0][0], cell].outcome
     assert outcome is not None
     piece = outcome.fused.shared
     assert piece is not None
@@ -179,7 +201,9 @@ def test_sample_ids_are_part_of_the_compared_bytes(
     assert moved.fused.sha256 != outcome.fused.sha256
 
 
-def test_device_processes_load_nothing_of_the_host(deployments: dict[str, Deployment]) -> None:
+def test_device_processes_load_nothing_of_the_host(
+    deployments: dict[tuple[str, str], Deployment],
+) -> None:
     for cell, deployment in deployments.items():
         for device, names in deployment.modules.items():
             assert {"onnxruntime", "paho", "numpy"} <= names, (cell, device)

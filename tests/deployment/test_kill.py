@@ -16,9 +16,13 @@ from typing import Any
 import pytest
 from field import Field, Unbroken, deployed, hashes, wait_until, write_journal
 
+from broker import brokers_found
 from edge_fd import load_run, snapshot
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
+
+one_broker = pytest.mark.parametrize("broker", brokers_found()[:1])
+"""What happens between aggregator and devices alone is the same over any."""
 
 SLOW, FAST = "cnn-00", ("mlp-00", "sensor-00")
 
@@ -79,6 +83,7 @@ def kill(field: Field, label: str) -> None:
     field.processes[process(field, label)].kill()
 
 
+@one_broker
 def test_devices_killed_while_computing_and_after_their_receipt(field: Field) -> None:
     begin(field)
     kill(field, SLOW)
@@ -90,6 +95,7 @@ def test_devices_killed_while_computing_and_after_their_receipt(field: Field) ->
     assert sessions == {SLOW: 2, FAST[0]: 2, FAST[1]: 1}
 
 
+@one_broker
 def test_a_device_killed_between_save_and_publish_sends_what_it_saved(field: Field) -> None:
     begin(field, slow="saved")
     kill(field, SLOW)
@@ -140,6 +146,7 @@ def test_everything_killed_at_once_in_mid_round(field: Field) -> None:
     assert field.broker_pid != killed
 
 
+@one_broker
 @pytest.mark.parametrize(
     ("method", "kept"), [("fd", False), ("dsfl", True)], ids=["before-keep", "before-record"]
 )
@@ -164,6 +171,7 @@ def test_an_aggregator_killed_between_close_and_fused(field: Field, *, kept: boo
     finish(field)
 
 
+@one_broker
 def test_a_second_device_of_the_same_name_is_turned_away(field: Field) -> None:
     begin(field)
     clone = field.device(FAST[0], state="clone")
@@ -174,6 +182,7 @@ def test_a_second_device_of_the_same_name_is_turned_away(field: Field) -> None:
     finish(field)
 
 
+@one_broker
 def test_an_old_copy_of_a_state_folder_is_turned_away_and_the_original_stays(field: Field) -> None:
     begin(field)
     name = FAST[0]

@@ -13,7 +13,7 @@ import torch
 
 from devices.bundle import Bundle
 from devices.preprocess import Preprocess
-from edge_fd.export import export_bundle
+from edge_fd.exporter import export_bundle
 from edge_fd.losses import CROSS_ENTROPY, LABEL_DISTILLATION, Loss
 from edge_fd.students import build
 

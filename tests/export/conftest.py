@@ -11,8 +11,8 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from edge_fd.export.flat import flatten
-from edge_fd.export.step import training_graph
+from edge_fd.exporter.flat import flatten
+from edge_fd.exporter.step import training_graph
 from edge_fd.losses import CROSS_ENTROPY, LABEL_DISTILLATION, MEAN_ABSOLUTE_ERROR, Loss
 from edge_fd.students import build
 
@@ -23,7 +23,7 @@ SHAPES: dict[str, tuple[tuple[int, ...], int]] = {
     "lenet5": ((1, 28, 28), 10),
     "har_cnn": ((9, 128), 6),
     "dscnn": ((2, 12, 15), 5),
-    "gru": ((3, 34), 4),  # 17 steps of blocks of 2
+    "gru": ((3, 16), 4),  # 8 steps of blocks of 2
 }
 LOSSES = {
     "cross_entropy": CROSS_ENTROPY,
@@ -148,6 +148,7 @@ class Lab:
 
     def __init__(self) -> None:
         self._graphs: dict[tuple[str, str, str], bytes] = {}
+        self._sessions: dict[tuple[str, str, str], Session] = {}
 
     def graph(self, student: str, loss: str, kind: str = "sgd") -> bytes:
         if (student, loss, kind) not in self._graphs:
@@ -159,7 +160,10 @@ class Lab:
         return self._graphs[student, loss, kind]
 
     def session(self, student: str, loss: str, kind: str = "sgd") -> Session:
-        return Session(self.graph(student, loss, kind), kind)
+        key = (student, loss, kind)
+        if key not in self._sessions:
+            self._sessions[key] = Session(self.graph(*key), kind)
+        return self._sessions[key]
 
     def eager(self, student: str, loss: str, kind: str = "sgd") -> Eager:
         torch.set_num_threads(1)

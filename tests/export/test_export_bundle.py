@@ -15,10 +15,10 @@ from devices.bundle import Bundle
 from devices.preprocess import Preprocess
 from devices.student import State, Student
 from edge_fd.errors import UsageError
-from edge_fd.export import ExportError, export_bundle, step
-from edge_fd.export import bundle as export_module
-from edge_fd.export.flat import flatten
-from edge_fd.export.operators import OPERATORS
+from edge_fd.exporter import ExportError, export_bundle, step
+from edge_fd.exporter import bundle as export_module
+from edge_fd.exporter.flat import flatten
+from edge_fd.exporter.operators import OPERATORS
 from edge_fd.losses import CROSS_ENTROPY, LABEL_DISTILLATION, MEAN_ABSOLUTE_ERROR, Loss
 from edge_fd.students import build
 

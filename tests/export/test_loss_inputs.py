@@ -14,9 +14,9 @@ from torch import nn
 from devices.preprocess import Preprocess
 from devices.student import Student
 from edge_fd.errors import UnknownNameError, UsageError
-from edge_fd.export import export_bundle
-from edge_fd.export.flat import feature_width, flatten, load
-from edge_fd.export.step import training_graph
+from edge_fd.exporter import export_bundle
+from edge_fd.exporter.flat import feature_width, flatten, load
+from edge_fd.exporter.step import training_graph
 from edge_fd.losses import CROSS_ENTROPY, Loss, cross_entropy
 
 CLASSES, WIDTH, BATCH = 3, 5, 9

@@ -12,10 +12,10 @@ import torch
 from torch.nn import functional
 
 from edge_fd.errors import UsageError
-from edge_fd.export.emit import emit
-from edge_fd.export.lowerings import decompositions
-from edge_fd.export.operators import OPERATORS
-from edge_fd.export.trace import EXAMPLE_BATCH, trace
+from edge_fd.exporter.emit import emit
+from edge_fd.exporter.lowerings import decompositions
+from edge_fd.exporter.operators import OPERATORS
+from edge_fd.exporter.trace import EXAMPLE_BATCH, trace
 
 
 def gradients_agree(forward: Callable[..., Any], *inputs: Any) -> None:

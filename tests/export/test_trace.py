@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from edge_fd.errors import UsageError
-from edge_fd.export.step import training_graph
-from edge_fd.export.trace import require_tested_torch
+from edge_fd.exporter.step import training_graph
+from edge_fd.exporter.trace import require_tested_torch
 from edge_fd.losses import Loss
 from edge_fd.students import build
 

@@ -23,7 +23,7 @@ from devices.preprocess import Preprocess
 from devices.student import State, Student
 from edge_fd import students
 from edge_fd.desk import Desk, Job
-from edge_fd.export import export_bundle
+from edge_fd.exporter import export_bundle
 from edge_fd.methods import METHODS, Device
 from edge_fd.requests import Samples
 

@@ -15,7 +15,7 @@ from edge_fd import methods, students
 from edge_fd.codecs import codec, paper_bits, simplex
 from edge_fd.desk import Job
 from edge_fd.errors import UsageError
-from edge_fd.export import export_bundle
+from edge_fd.exporter import export_bundle
 from edge_fd.knowledge import Knowledge, smallest_unsigned
 from edge_fd.messages import out, piece
 from edge_fd.methods import Method, Round, Server

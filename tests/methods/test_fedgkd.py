@@ -16,7 +16,7 @@ from devices.preprocess import Preprocess
 from devices.student import State
 from edge_fd import methods, students
 from edge_fd.errors import UsageError
-from edge_fd.export import export_bundle
+from edge_fd.exporter import export_bundle
 from edge_fd.knowledge import Knowledge, smallest_unsigned
 from edge_fd.methods import METHODS, Device, Round, Server
 from edge_fd.methods.fedgkd import global_distillation

@@ -17,7 +17,7 @@ from devices.preprocess import Preprocess
 from edge_fd import methods, students
 from edge_fd.desk import Job
 from edge_fd.errors import UsageError
-from edge_fd.export import export_bundle
+from edge_fd.exporter import export_bundle
 from edge_fd.knowledge import Knowledge, smallest_unsigned
 from edge_fd.methods import METHODS, Round, Server
 from edge_fd.scenario import Scenario

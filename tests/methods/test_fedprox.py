@@ -14,7 +14,7 @@ from devices.preprocess import Preprocess
 from devices.student import State, Student
 from edge_fd import methods, students
 from edge_fd.errors import UsageError
-from edge_fd.export import export_bundle
+from edge_fd.exporter import export_bundle
 from edge_fd.fit import check_fit
 from edge_fd.knowledge import Knowledge, smallest_unsigned
 from edge_fd.methods import METHODS, Round, Server

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from edge_fd.export.emit import NUMPY_TYPES, Graph, Operator, Table, fake
+from edge_fd.exporter.emit import NUMPY_TYPES, Graph, Operator, Table, fake
 
 aten: Any = torch.ops.aten
 

@@ -15,9 +15,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edge_fd.export.bundle import export_bundle
-    from edge_fd.export.golden import ExportError
-    from edge_fd.export.step import inference_graph, training_graph
+    from edge_fd.exporter.bundle import export_bundle
+    from edge_fd.exporter.golden import ExportError
+    from edge_fd.exporter.step import inference_graph, training_graph
 
 __all__ = ["ExportError", "export_bundle", "inference_graph", "training_graph"]
 

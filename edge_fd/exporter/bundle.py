@@ -19,10 +19,10 @@ from devices.bundle import Bundle, TrainingDefaults, read_bundle, write_bundle
 from devices.optimizer import PARTS
 from devices.preprocess import Preprocess
 from edge_fd.errors import UnknownNameError, UsageError
-from edge_fd.export.emit import OPSET
-from edge_fd.export.flat import copied, feature_width, flatten, load, named_values, statistics
-from edge_fd.export.golden import check_parity, golden_batches
-from edge_fd.export.step import SCALARS, inference_graph, signature, training_graph
+from edge_fd.exporter.emit import OPSET
+from edge_fd.exporter.flat import copied, feature_width, flatten, load, named_values, statistics
+from edge_fd.exporter.golden import check_parity, golden_batches
+from edge_fd.exporter.step import SCALARS, inference_graph, signature, training_graph
 from edge_fd.losses import Loss
 from edge_fd.students.cost import count
 

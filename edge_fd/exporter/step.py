@@ -12,8 +12,8 @@ from torch.func import grad_and_value
 from devices.contents import LossSignature
 from devices.optimizer import ADAM_BETA2, ADAM_EPS, state_length
 from edge_fd.errors import UsageError
-from edge_fd.export.emit import emit
-from edge_fd.export.flat import (
+from edge_fd.exporter.emit import emit
+from edge_fd.exporter.flat import (
     call,
     copied,
     feature_width,
@@ -23,9 +23,9 @@ from edge_fd.export.flat import (
     trained_size,
     unflatten,
 )
-from edge_fd.export.lowerings import decompositions
-from edge_fd.export.operators import OPERATORS
-from edge_fd.export.trace import EXAMPLE_BATCH, trace
+from edge_fd.exporter.lowerings import decompositions
+from edge_fd.exporter.operators import OPERATORS
+from edge_fd.exporter.trace import EXAMPLE_BATCH, trace
 from edge_fd.losses import Loss
 
 Module = Any

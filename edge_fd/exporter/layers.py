@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from edge_fd.errors import UsageError
-from edge_fd.export.emit import Graph, Table, fake
+from edge_fd.exporter.emit import Graph, Table, fake
 
 aten: Any = torch.ops.aten
 

@@ -15,9 +15,9 @@ from devices.optimizer import parts
 from devices.self_test import golden_opt
 from devices.student import Student
 from edge_fd.errors import UsageError
-from edge_fd.export.eager import TorchStep, torch_predict, torch_step
-from edge_fd.export.flat import feature_width, flatten, statistics, trained_size
-from edge_fd.export.step import signature
+from edge_fd.exporter.eager import TorchStep, torch_predict, torch_step
+from edge_fd.exporter.flat import feature_width, flatten, statistics, trained_size
+from edge_fd.exporter.step import signature
 from edge_fd.losses import Loss
 
 Module = Any

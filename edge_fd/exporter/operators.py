@@ -10,6 +10,6 @@ and returns the name of the result (or a list of names).
 
 from __future__ import annotations
 
-from edge_fd.export import arithmetic, layers, shapes
+from edge_fd.exporter import arithmetic, layers, shapes
 
 OPERATORS = arithmetic.OPERATORS | shapes.OPERATORS | layers.OPERATORS

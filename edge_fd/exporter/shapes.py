@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from edge_fd.errors import UsageError
-from edge_fd.export.emit import NUMPY_TYPES, Graph, Operator, Table, fake
+from edge_fd.exporter.emit import NUMPY_TYPES, Graph, Operator, Table, fake
 
 aten: Any = torch.ops.aten
 

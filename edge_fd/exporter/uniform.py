@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from edge_fd.export.emit import Graph
+    from edge_fd.exporter.emit import Graph
 
 aten: Any = torch.ops.aten
 

@@ -15,8 +15,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_fd.errors import UsageError
-from edge_fd.export.trace import Traced
-from edge_fd.export.uniform import fills, number_of
+from edge_fd.exporter.trace import Traced
+from edge_fd.exporter.uniform import fills, number_of
 
 OPSET = 18
 IR_VERSION = 8

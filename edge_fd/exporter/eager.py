@@ -13,8 +13,8 @@ import torch
 from devices.bundle import TrainingDefaults
 from devices.optimizer import ADAM_BETA2, ADAM_EPS, parts
 from devices.self_test import GOLDEN_STEPS, golden_opt
-from edge_fd.export.flat import call, copied, flatten, named_values, trained_size, unflatten
-from edge_fd.export.step import signature
+from edge_fd.exporter.flat import call, copied, flatten, named_values, trained_size, unflatten
+from edge_fd.exporter.step import signature
 from edge_fd.losses import Loss
 
 Module = Any
