@@ -15,8 +15,10 @@ import numpy.typing as npt
 from channel_sim.checks import check_positive
 
 CHUNK = 64
-_FRESH = np.random.Philox(0).state
-"""A generator's state before its first draw; key and counter are put in."""
+_SAMPLER = np.random.Generator(np.random.Philox(0))
+"""One for all links, since a chunk puts in key and counter: one each would take 1 kB."""
+_FRESH = _SAMPLER.bit_generator.state
+"""The state before the first draw."""
 
 
 class Fading(Protocol):
@@ -55,13 +57,12 @@ class RayleighBlocks:
     positive; infinity is a static channel with one gain.
     """
 
-    __slots__ = ("_chunk", "_coherence_s", "_gains", "_key", "_sampler")
+    __slots__ = ("_chunk", "_coherence_s", "_gains", "_key")
 
     def __init__(self, coherence_s: float, rng: np.random.Generator) -> None:
         check_positive("coherence_s", coherence_s, finite=False)
         self._coherence_s = coherence_s
         self._key = rng.integers(0, 2**64, size=2, dtype=np.uint64)
-        self._sampler = np.random.Generator(np.random.Philox(key=self._key))
         self._chunk = -1
         self._gains: npt.NDArray[np.float64] = np.empty(0)
 
@@ -100,10 +101,10 @@ class RayleighBlocks:
             # rejects, a chunk never runs into the next.
             counter = np.array([0, chunk, 0, 0], np.uint64)
             # A new generator for each chunk would take four times as long.
-            self._sampler.bit_generator.state = {
+            _SAMPLER.bit_generator.state = {
                 **_FRESH,
                 "state": {"counter": counter, "key": self._key},
             }
-            self._gains = self._sampler.standard_exponential(CHUNK)
+            self._gains = _SAMPLER.standard_exponential(CHUNK)
             self._chunk = chunk
         return self._gains

@@ -11,6 +11,8 @@ time goes on while the rest is still being computed.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -88,6 +90,7 @@ class Workers:
 
     def _begin(self, tasks: Sequence[Task]) -> None:
         """Have tasks computed; their outcomes come in this order, while others still compute."""
+        _trim()
         size = -(-len(tasks) // (PARTS * self._count))
         parts = [tasks[start : start + size] for start in range(0, len(tasks), size)]
         outcomes = self._parallel([self._call(part) for part in parts])
@@ -135,6 +138,16 @@ def open_workers(
         workers = Workers(parallel, count, bundles, Path(samples))
         yield workers
         workers.finish()
+
+
+def _trim() -> None:
+    """Give free pages back to the system: glibc keeps those that outcomes have passed through.
+
+    With thousands of devices they would come to more than all weights.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:  # another C library has none
+        trim(0)
 
 
 def check_workers(count: int, backend: str) -> None:
