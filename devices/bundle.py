@@ -178,7 +178,7 @@ def _bundle(facts: Mapping[str, Any], contents: Mapping[str, bytes]) -> Bundle:
         versions=facts["versions"],
         theta=_array(contents["theta.npy"]),
         infer_graph=contents["infer.onnx"],
-        infer_takes_theta=bool(facts.get("infer_takes_theta", False)),
+        infer_takes_theta=bool(facts["infer_takes_theta"]),
         losses=losses,
         train_graphs={
             name: contents[loss["graph"]] for name, loss in facts["losses"].items() if trains

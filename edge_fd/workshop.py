@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from devices.bundle import Bundle, read_bundle
+from devices.contents import FORMAT
 from devices.preprocess import Preprocess
 from devices.student import Student
 from edge_fd.data import Dataset
@@ -63,6 +64,7 @@ class Workshop:
         """
         data = self._dataset
         facts = {
+            "format": FORMAT,
             "student": student,
             "source": _own_source(student),
             "capability": capability,
