@@ -10,6 +10,9 @@ import numpy as np
 
 from validation.published.experiment import Line, Panel
 
+DENSE = 30
+"""Points from which on a curve is drawn without marks."""
+
 
 def draw(panels: Sequence[Panel], path: Path) -> None:
     """Draw panels side by side, two in a row, with one scale of accuracy, as SVG."""
@@ -33,6 +36,10 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
         _panel(axes, panel)
     for first in grid[:, 0]:
         first.set_ylabel("accuracy (%)")
+    _legend(figure, grid)
+    lows = [low for panel in panels for line in panel.lines if (low := _late_low(line)) is not None]
+    if lows:
+        grid[0, 0].set_ylim(bottom=min(lows) - 2)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
@@ -52,13 +59,30 @@ def _panel(axes: Any, panel: Panel) -> None:
         axes.set_xscale("log")
     axes.set(title=panel.title, xlabel=panel.x_label)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+
+
+def _legend(figure: Any, grid: Any) -> None:
+    """One for all panels, below them, where it hides no curve."""
+    found: dict[str, Any] = {}
+    for axes in grid.flat:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    figure.legend(
+        found.values(), found.keys(), loc="outside lower center", ncols=len(found), frameon=False
+    )
+
+
+def _late_low(line: Line) -> float | None:
+    """Lowest mean of a long curve after its first tenth, which would flatten all the rest."""
+    if len(line.x) < DENSE:
+        return None
+    return float(np.asarray(line.y, np.float64).mean(0)[len(line.x) // 10 :].min())
 
 
 def _line(axes: Any, line: Line, colour: str) -> None:
     y = np.asarray(line.y, np.float64)
     mean = y.mean(0)
-    axes.plot(line.x, mean, colour, label=line.label, marker="." if len(line.x) < 30 else None)
+    axes.plot(line.x, mean, colour, label=line.label, marker="." if len(line.x) < DENSE else None)
     if len(y) > 1:
         sd = y.std(0, ddof=1)
         axes.fill_between(line.x, mean - sd, mean + sd, color=colour, alpha=0.2, linewidth=0)
