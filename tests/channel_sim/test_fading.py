@@ -50,6 +50,29 @@ def test_gains_are_the_exponentials_of_philox_counted_by_chunks() -> None:
         assert [fading.gain(64 * chunk + k) for k in range(64)] == expected
 
 
+@given(
+    first=st.integers(0, 200),
+    length=st.integers(0, 200),
+    threshold=st.sampled_from([0.0, 0.003, 0.02, 0.3, 50.0]),
+)
+@settings(deadline=None)
+def test_the_first_block_below_a_threshold_is_that_of_a_search(
+    first: int, length: int, threshold: float
+) -> None:
+    fading, last = blocks(3), first + length - 1
+    below = [k for k in range(first, last + 1) if blocks(3).gain(k) < threshold]
+    assert fading.first_below(threshold, first, last) == next(iter(below), last + 1)
+
+
+def test_links_that_are_asked_in_turn_keep_their_own_gains() -> None:
+    """They share a sampler: what one draws must not move the other."""
+    a, b = blocks(1), blocks(2)
+    turn = [(a.gain(k), b.gain(k)) for k in range(0, 640, 7)]
+    alone_a, alone_b = blocks(1), blocks(2)
+    assert [pair[0] for pair in turn] == [alone_a.gain(k) for k in range(0, 640, 7)]
+    assert [pair[1] for pair in turn] == [alone_b.gain(k) for k in range(0, 640, 7)]
+
+
 @pytest.mark.parametrize(
     ("threshold_db", "probability"),
     # oracles.md 3.1: mean SNR 10 dB, threshold 0, 3, 5, 10 dB; 1 - exp(-theta / gamma).
