@@ -21,7 +21,7 @@ from edge_fd.kit import device_of, prepare
 from edge_fd.methods.base import Round
 from edge_fd.requests import Samples
 from edge_fd.run_folder import Run
-from edge_fd.simulation.shelf import fill, look
+from edge_fd.simulation.shelf import fill, look, without_samples
 from edge_fd.simulation.workers import Workers, open_workers
 from edge_fd.task import Task
 
@@ -108,6 +108,24 @@ def test_nobody_waits_for_what_is_computed_later(task: Any) -> None:
     job = workers.job(other, list)
     assert taken == [0, 1]
     np.testing.assert_array_equal(job.state.theta, other.compute(desk).state.theta)
+
+
+def test_a_task_is_sent_without_samples_and_computed_with_its_own(task: Any) -> None:
+    asked, _, _, samples = task
+    private = asked.device.private
+    fill(samples, {asked.device.name: private}, private.take(np.arange(3)))
+    look.cache_clear()
+    shelf = look(str(samples))
+    for proxy in (None, private.take(np.arange(3))):  # None: it is the server's alone
+        given = replace(asked, device=replace(asked.device, proxy=proxy))
+        sent = without_samples(given)
+        assert len(sent.device.private) == 0
+        assert sent.device.proxy is None or len(sent.device.proxy) == 0
+        found = shelf.put_back(sent).device
+        np.testing.assert_array_equal(found.private.x, private.x)
+        assert (found.proxy is None) == (proxy is None)
+        if found.proxy is not None and proxy is not None:
+            np.testing.assert_array_equal(found.proxy.x, proxy.x)
 
 
 @pytest.mark.parametrize("labels", [True, False])
