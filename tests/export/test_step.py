@@ -209,6 +209,7 @@ OWN_LOSSES = {
     "slices": lambda z, y: (z[:, 1:4] * y[:, :3]).sum() + z[:, 0].mean() + z[:, -1].sum(),
     "joined": lambda z, y: torch.cat([z, y], 1).exp().mean() + torch.stack([z, y]).pow(2).mean(),
     "outer": lambda z, y: (z[:, :, None] * y[:, None, :]).pow(2).mean(),
+    "spread column": lambda z, y: (z * y.exp().sum(-1, keepdim=True)).mean(),
     "variance": lambda z, y: z.var(-1).mean() + (z - y).std(-1).mean(),
     "activations": lambda z, y: (
         (
