@@ -3,10 +3,10 @@
     with open_broker(run_folder) as broker:
         client = Client(broker.url, ...)
 
-What runs is written to ``broker.json`` in the folder. A child outlives a kill of its
-parent, so that devices stay connected and the restarted parent adopts it; it ends
-with the context. A broker that died is started again on the same port, where the
-devices look for it.
+``broker.json`` in the folder says kind and port, ``broker.pid`` which process it is. A
+child outlives a kill of its parent, so that devices stay connected and the restarted
+parent adopts it; it ends with the context. A broker that died is started again on the
+same port, where the devices look for it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import signal
 import socket
 import subprocess
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
@@ -34,17 +34,23 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["external", "mosquitto", "amqtt"]
 
 RECORD: Final = "broker.json"
+CHILD: Final = "broker.pid"
 LOG: Final = "broker.log"
 HOST: Final = "127.0.0.1"
 _START_TIMEOUT_S: Final = 30.0
 _STOP_TIMEOUT_S: Final = 5.0
 _SILENCE_S: Final = 5.0  # a live broker may be slow on a loaded board
 _POLL_S: Final = 0.02
+# The child writes who it is before it becomes the broker: a parent that is killed right
+# after the start would otherwise leave a broker that holds the port and that nobody knows.
+_INTRODUCE: Final = (
+    '{ read -r life </proc/$$/stat; } 2>/dev/null; echo "$$ $life" >"$0" && exec "$@"'
+)
 
 
 @dataclass(frozen=True)
 class _Record:
-    """``broker.json``. ``pid`` is None after a clean end; ``birth`` tells a reused pid."""
+    """What runs. ``pid`` is None after a clean end; ``birth`` tells a reused pid."""
 
     kind: Kind
     port: int
@@ -86,7 +92,8 @@ def open_broker(folder: Path, *, url: str = "auto", port: int = 0) -> BrokerHand
     record = _read_record(folder)
     if record is None or not _lives(record):
         port = port or (record.port if record else _free_port())
-        handle = BrokerHandle(folder, f"mqtt://{HOST}:{port}", _Record(kind, port))
+        now = replace(record, kind=kind, port=port) if record else _Record(kind, port)
+        handle = BrokerHandle(folder, f"mqtt://{HOST}:{port}", now)
         handle.ensure()
         return handle
     if port not in (0, record.port) or url not in ("auto", record.kind):
@@ -162,7 +169,8 @@ class BrokerHandle:
         if self._record is None:
             return
         self._end_child()
-        self._write(_Record(self._record.kind, self._record.port))
+        (self.folder / CHILD).unlink(missing_ok=True)
+        self._record = _Record(self._record.kind, self._record.port)
 
     def _end_child(self) -> None:
         if self._record is not None:
@@ -176,9 +184,11 @@ class BrokerHandle:
             command = mosquitto.command(mosquitto.find() or "mosquitto", self.folder, port)
         else:
             command = amqtt_process.command(port)
+        self._write(record)
+        child = self.folder / CHILD
         with (self.folder / LOG).open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  our own command line
-                command,
+                ["/bin/sh", "-c", _INTRODUCE, str(child), *command],
                 cwd=Path(__file__).parent.parent,  # so that python -m finds this package
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -186,8 +196,7 @@ class BrokerHandle:
                 start_new_session=True,
             )
         pid = self._process.pid
-        record = _Record(record.kind, port, pid, _birth(pid) or "")
-        self._write(record)
+        record = self._record = replace(record, pid=pid, birth=_birth(pid) or "")
         end_s = time.monotonic() + _START_TIMEOUT_S
         while not answers(HOST, port):
             status = self._process.poll()
@@ -201,19 +210,23 @@ class BrokerHandle:
         return record
 
     def _write(self, record: _Record) -> None:
-        self._record = record
         part = self.folder / f"{RECORD}.part"
-        part.write_text(json.dumps(asdict(record)), encoding="utf-8")
+        part.write_text(json.dumps({"kind": record.kind, "port": record.port}), encoding="utf-8")
         part.replace(self.folder / RECORD)
 
 
 def _read_record(folder: Path) -> _Record | None:
     path = folder / RECORD
     try:
-        return _Record(**json.loads(path.read_text(encoding="utf-8")))
+        record = _Record(**json.loads(path.read_text(encoding="utf-8")))
+        path = folder / CHILD
+        said = path.read_text(encoding="utf-8") if path.exists() else ""
+        # Empty where it was killed before it could say who it is, and so was no broker yet.
+        pid, _, life = said.strip().partition(" ")
+        return replace(record, pid=int(pid), birth=_start_time(life)) if pid else record
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, IndexError) as error:
         raise BrokerError(f"{path} cannot be read ({error}); delete it") from error
 
 
@@ -227,13 +240,17 @@ def _birth(pid: int) -> str | None:
     """When the process began, in kernel ticks; "" where /proc is missing, None if it is gone."""
     try:
         os.kill(pid, 0)
-        # proc(5): state is field 3, start time field 22; the name before may hold blanks.
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        life = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except ProcessLookupError:
         return None
     except FileNotFoundError:
         return ""
-    return None if fields[0] == "Z" else fields[19]
+    return None if life.rpartition(")")[2].split()[0] == "Z" else _start_time(life)
+
+
+def _start_time(life: str) -> str:
+    """proc(5), stat: start time is field 22; the name, field 2, may hold blanks."""
+    return life.rpartition(")")[2].split()[19] if life else ""
 
 
 def _end(record: _Record) -> None:

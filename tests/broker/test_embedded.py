@@ -34,6 +34,12 @@ print(handle.pid, handle.port, flush=True)
 sys.stdin.read()
 """
 
+DIES = """
+import os, subprocess
+real = subprocess.Popen
+subprocess.Popen = lambda *a, **k: (real(*a, **k), os.kill(os.getpid(), 9))
+"""
+
 
 def eventually(holds: Callable[[], object]) -> bool:
     """Whether ``holds()`` comes true within ANSWER_S; looked at every 10 ms."""
@@ -73,8 +79,9 @@ def test_a_broker_answers_while_the_context_holds_and_not_after(kind: str, tmp_p
         assert handle.alive()
         assert not handle.ensure()
         record = json.loads((tmp_path / "broker.json").read_text())
-        assert (record["kind"], record["port"], record["pid"]) == (kind, handle.port, handle.pid)
-        pid = handle.pid or 0
+        assert record == {"kind": kind, "port": handle.port}
+        pid = int((tmp_path / "broker.pid").read_text().split()[0])
+        assert pid == handle.pid
         assert not process_is_gone(pid)
         assert os.getsid(pid) == pid  # so that Ctrl-C on our terminal does not reach it
     assert process_is_gone(pid)
@@ -92,6 +99,27 @@ def test_a_broker_outlives_its_parent_and_is_adopted(orphan: tuple[Path, int, in
     folder, pid, port = orphan
     with open_broker(folder) as handle:
         assert (handle.pid, handle.port) == (pid, port)
+        assert handle.alive()
+    assert process_is_gone(pid)
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["adopted", "replaced"])
+def test_a_broker_whose_parent_was_killed_right_after_its_start_is_known(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, silent: bool
+) -> None:
+    """Found by a kill test: the restarted parent found the port held by a broker of nobody."""
+    command = [sys.executable, "-c", DIES + PARENT, tmp_path, kind]
+    subprocess.run(command, cwd=REPOSITORY, check=False)
+    port = json.loads((tmp_path / "broker.json").read_text())["port"]
+    assert eventually(lambda: answers("127.0.0.1", port))
+    pid = int((tmp_path / "broker.pid").read_text().split()[0])
+    if silent:
+        monkeypatch.setattr(embedded, "_SILENCE_S", 0.2)
+        monkeypatch.setattr(embedded, "_STOP_TIMEOUT_S", 0.2)
+        os.kill(pid, signal.SIGSTOP)
+    with open_broker(tmp_path) as handle:
+        assert handle.port == port
+        assert (handle.pid != pid) is silent
         assert handle.alive()
     assert process_is_gone(pid)
 
@@ -120,8 +148,10 @@ def bystander() -> Iterator[int]:
 def test_a_record_whose_pid_went_to_another_process_is_not_adopted(
     running: BrokerHandle, tmp_path: Path, bystander: int
 ) -> None:
-    record = {"kind": running.kind, "port": running.port, "pid": bystander, "birth": "1"}
+    record = {"kind": running.kind, "port": running.port}
     (tmp_path / "broker.json").write_text(json.dumps(record))
+    life = Path(f"/proc/{running.pid}/stat").read_text()
+    (tmp_path / "broker.pid").write_text(f"{bystander} {life}")
     with pytest.raises(BrokerError, match=f"port {running.port}"):
         open_broker(tmp_path, url=running.kind)
 
@@ -264,3 +294,19 @@ def test_a_damaged_record_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "broker.json").write_text(text)
     with pytest.raises(BrokerError, match=r"broker\.json cannot be read.*delete it"):
         open_broker(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["mosquitto", "12 (sh) S 1"])
+def test_a_damaged_pid_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "broker.json").write_text('{"kind": "mosquitto", "port": 1}')
+    (tmp_path / "broker.pid").write_text(text)
+    with pytest.raises(BrokerError, match=r"broker\.pid cannot be read.*delete it"):
+        open_broker(tmp_path)
+
+
+def test_a_child_killed_before_it_said_who_it_is_does_not_matter(kind: str, tmp_path: Path) -> None:
+    with open_broker(tmp_path, url=kind):
+        pass
+    (tmp_path / "broker.pid").write_text("")
+    with open_broker(tmp_path, url=kind) as handle:
+        assert handle.alive()

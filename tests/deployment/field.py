@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -225,9 +224,8 @@ class Field:
 
     @property
     def broker_pid(self) -> int:
-        record = self.run / "broker.json"
-        pid = json.loads(record.read_text())["pid"] if record.exists() else None
-        return int(pid or 0)
+        child = self.run / "broker.pid"
+        return int(child.read_text().split()[0]) if child.exists() else 0
 
     def kill_broker(self) -> int:
         """SIGKILL the broker; return the pid that it had."""
