@@ -81,7 +81,7 @@ def test_boards_fuse_the_same_bytes_as_the_simulation(folder: Path, tmp_path: Pa
         line = said("device").replace("mlp-00", name).replace("18830", str(port))
         commands.append(line.replace("kit/bundles/mlp-*.efdb", str(bundle)).split()[1:])
     processes = [
-        Process(["-m", "edge_fd", *command], tmp_path / f"{i}.log", folder)
+        Process(["-m", "edge_fd", *command], tmp_path / f"{i}.log", folder, command[0])
         for i, command in enumerate(commands)
     ]
     try:
@@ -107,19 +107,18 @@ def test_a_notebook_gives_the_method_itself(module: Any, folder: Path, tmp_path:
 
 
 NOTEBOOK = """
-{example}
 from edge_fd import Scenario, simulate
 scenario = Scenario.load("scenario.toml")
 method = Confidence(sharpness=1.0)
-simulate(scenario, "runs/typed", method=method, workers={workers})
+for workers in (1, 2):
+    simulate(scenario, f"runs/{workers}", bundles="bundles", method=method, workers=workers)
 """
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_method_typed_at_the_prompt_runs(folder: Path, workers: int, tmp_path: Path) -> None:
+def test_a_method_typed_at_the_prompt_runs(folder: Path, tmp_path: Path) -> None:
     """There is no file to read its source from, and other processes cannot import it."""
     typed = (folder / "confidence.py").read_text().partition("from __future__ import annotations")
-    code = NOTEBOOK.format(example=typed[2], workers=workers)
+    code = typed[2] + NOTEBOOK
     (tmp_path / "scenario.toml").write_text((folder / "scenario.toml").read_text())
     (tmp_path / "confidence.py").write_text((folder / "confidence.py").read_text())
     done = subprocess.run(
@@ -131,7 +130,9 @@ def test_a_method_typed_at_the_prompt_runs(folder: Path, workers: int, tmp_path:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert len(load_run(tmp_path / "runs/typed").rounds) == ROUNDS
+    here, there = (load_run(tmp_path / "runs" / workers) for workers in "12")
+    assert len(here.rounds) == ROUNDS
+    assert hashes(there) == hashes(here)
 
 
 def test_the_server_half_is_the_weighted_mean(module: Any) -> None:

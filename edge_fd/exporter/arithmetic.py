@@ -127,7 +127,8 @@ def _clamp(graph: Graph, node: Any, x: Any, low: Any = None, high: Any = None) -
 
 
 @OPERATORS.of(aten.where.self)
-def _where(graph: Graph, node: Any, condition: Any, a: Any, b: Any) -> str:
+def plain_where(graph: Graph, node: Any, condition: Any, a: Any, b: Any) -> str:
+    """Also called by ``layers`` for what follows no pooling."""
     dtype = fake(node).dtype
     return graph.op("Where", graph.same(condition), graph.tensor(a, dtype), graph.tensor(b, dtype))
 

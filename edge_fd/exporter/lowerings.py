@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ _COMPOSED = (
 )
 
 
+@cache
 def decompositions() -> dict[Any, Callable[..., Any]]:
     """Return the decomposition table of the trace.
 

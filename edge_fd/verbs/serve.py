@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from edge_fd.records import RoundRecord
-from edge_fd.report import comparison_table, write_report
 from edge_fd.server import ServerSettings
 from edge_fd.server import serve as serve_run
 from edge_fd.verbs.terminal import say, scenario_of
@@ -23,6 +22,9 @@ def serve(options: argparse.Namespace) -> int:
         command=options.command,
     )
     run = serve_run(scenario_of(options), settings, say=say, on_round=_tell)
+    # Plots and pages are what takes long to import; devices that come do not wait for them.
+    from edge_fd.report import comparison_table, write_report
+
     print(comparison_table([run]))  # noqa: T201
     print(f"report: {write_report([run], options.out / 'report.html')}")  # noqa: T201
     return 0

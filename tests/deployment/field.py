@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from edge_fd.run_folder import Run
 
 TIMEOUT_S = 60.0
 SLOW_DEVICE = Path(__file__).with_name("slow_device.py")
+PREFORK = Path(__file__).with_name("prefork.py")
 ENTRY = ("-m", "edge_fd")
 
 
@@ -106,15 +109,57 @@ def hashes(run: Run) -> dict[int, str | None]:
     return {record.round: record.fused_sha256 for record in run.rounds}
 
 
+ROLES: dict[str, tuple[str, ...]] = {"device": ("broker.client", "edge_fd.messages")}
+ROLES["page"] = (*ROLES["device"], "edge_fd.methods", "edge_fd.fit", "edge_fd.report")
+ROLES["serve"] = (*ROLES["page"], "no_page")
+"""What processes are forked from; a device must load nothing of the aggregator.
+
+ONNX Runtime is in none of them: it starts a thread when it is imported, which no fork has.
+"""
+
+
+class Template:
+    """The parent of all processes of one role; a child ends with its own work, or killed."""
+
+    def __init__(self, *modules: str) -> None:
+        command = [sys.executable, str(PREFORK), *modules]
+        pipe = subprocess.PIPE
+        self._popen = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+
+    def start(self, arguments: list[str], log: Path, cwd: Path) -> int:
+        """Return the pid of a process that runs ``python ARGUMENTS``."""
+        asked = {"start": arguments, "log": str(log.resolve()), "cwd": str(cwd)}
+        pid: int = self._ask(asked)
+        return pid
+
+    def poll(self, pid: int) -> int | None:
+        """Return the status of a child as subprocess does, None while it runs; once."""
+        status: int | None = self._ask({"poll": pid})
+        return status
+
+    def _ask(self, request: dict[str, Any]) -> Any:
+        assert self._popen.stdin is not None
+        assert self._popen.stdout is not None
+        self._popen.stdin.write(json.dumps(request) + "\n")
+        self._popen.stdin.flush()
+        return json.loads(self._popen.stdout.readline())
+
+
+@cache
+def template(role: str) -> Template:
+    return Template(*ROLES[role])
+
+
 class Process:
     """A child with its output in a file."""
 
-    def __init__(self, command: Sequence[str], log: Path, cwd: Path) -> None:
+    def __init__(self, command: Sequence[str], log: Path, cwd: Path, role: str) -> None:
+        """``python COMMAND`` in ``cwd``, forked from what ``role`` has imported."""
         self.log = log
-        with log.open("wb") as file:
-            self._popen = subprocess.Popen(
-                [sys.executable, *command], stdout=file, stderr=file, cwd=cwd
-            )
+        log.write_bytes(b"")
+        self._template = template(role)
+        self._pid = self._template.start(list(command), log, cwd)
+        self._status: int | None = None
 
     @property
     def text(self) -> str:
@@ -122,7 +167,9 @@ class Process:
 
     @property
     def status(self) -> int | None:
-        return self._popen.poll()
+        if self._status is None:
+            self._status = self._template.poll(self._pid)
+        return self._status
 
     def wait(self, timeout_s: float = TIMEOUT_S) -> int:
         """Return the exit status."""
@@ -132,12 +179,13 @@ class Process:
             timeout_s=timeout_s,
             state=lambda: self.text,
         )
-        return int(self._popen.wait())
+        return self.status or 0
 
     def kill(self) -> None:
         """SIGKILL: nothing of it can be caught, flushed or said good-bye to."""
-        self._popen.send_signal(signal.SIGKILL)
-        self._popen.wait()
+        if self.status is None:
+            os.kill(self._pid, signal.SIGKILL)
+            self.wait()
 
 
 @dataclass
@@ -172,12 +220,14 @@ class Field:
         self.gate.write_text("0")
         self.processes: list[Process] = []
 
-    def serve(self) -> Process:
+    def serve(self, *, page: bool = False) -> Process:
+        """Start the aggregator; without ``page`` it writes no report."""
         scenario = self.plan.folder / "scenario.toml"
         arguments = ["serve", str(scenario), "--out", str(self.run), "--broker", self.broker]
         if "://" not in self.broker:
             arguments += ["--port", str(self.port)]
-        return self.start("serve", [*ENTRY, *arguments, "--bundles", str(self.plan.bundles)])
+        arguments += ["--bundles", str(self.plan.bundles)]
+        return self.start("serve", [*ENTRY, *arguments], "page" if page else "serve")
 
     def device(self, name: str, *, state: str = "", slow: str = "") -> Process:
         """Start a device; ``slow`` (compute or saved) makes it wait for :meth:`open_gate`."""
@@ -192,9 +242,9 @@ class Field:
             *("--state", str(self.state(state or name))),
         ]
 
-    def start(self, label: str, command: Sequence[str]) -> Process:
+    def start(self, label: str, command: Sequence[str], role: str = "device") -> Process:
         log = self.folder / f"{len(self.processes)}-{label}.log"
-        process = Process(command, log, self.folder)
+        process = Process(command, log, self.folder, role)
         self.processes.append(process)
         return process
 

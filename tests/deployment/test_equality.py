@@ -36,6 +36,7 @@ FEW_STEPS = {"name": "feddf", "feddf": {"server_steps": 20}}
 TWO_BITS = {"up_bits": 2, "down_bits": 2, "delta": False}
 EVERYWHERE = ("fd", "fedmd-uint8-zstd-indices", "fedavg", "cfd", "alu-fd")
 """Cells that are run over every broker, the others over the first: a broker sees bytes alone."""
+CELL_WITH_PAGE = "fedmd"
 BATCH_NORM = [{"name": "dscnn", "count": 2, "student": "dscnn"}]
 ADAM = {"optimizer": "adam", "lr": 0.001, "batch": 8, "lr_decay": 0.9}
 CELLS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -76,6 +77,7 @@ class Deployment:
     accepted: list[tuple[int, str]]
     outcome: Outcome | None
     modules: dict[str, set[str]]
+    page: str | None
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,7 @@ def _deployed(
 
 def _start(field: Field) -> None:
     field.open_gate()
-    field.serve()
+    field.serve(page=field.plan.kit.scenario.name == CELL_WITH_PAGE)
     for name in field.plan.kit.devices:
         field.device(name, slow="compute")
 
@@ -144,6 +146,7 @@ def _collect(field: Field) -> Deployment:
         [(number, name) for what, number, name, _ in field.journal if what == "accept"],
         load_outcome(field.run),
         {label: names for label, names in modules.items() if "serve" not in label},
+        page.read_text() if (page := field.run / "report.html").exists() else None,
     )
 
 
@@ -208,3 +211,13 @@ def test_device_processes_load_nothing_of_the_host(
         for device, names in deployment.modules.items():
             assert {"onnxruntime", "paho", "numpy"} <= names, (cell, device)
             assert not names & FORBIDDEN, (cell, device)
+
+
+def test_the_aggregator_ends_with_a_page(
+    deployments: dict[tuple[str, str], Deployment],
+) -> None:
+    pages = {cell: deployment.page for (_, cell), deployment in deployments.items()}
+    page = pages.pop(CELL_WITH_PAGE)
+    assert page is not None
+    assert page.count("<svg") >= 3
+    assert set(pages.values()) == {None}

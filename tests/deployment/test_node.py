@@ -157,7 +157,7 @@ def test_an_aggregator_with_other_settings_turns_the_device_away(
 def serve(field: Field, *more: str) -> Process:
     arguments = ["serve", str(field.plan.folder / "scenario.toml"), "--out", str(field.run)]
     bundles = ["--bundles", str(field.plan.bundles)]
-    return field.start("serve", [*ENTRY, *arguments, *bundles, *more])
+    return field.start("serve", [*ENTRY, *arguments, *bundles, *more], "page")
 
 
 def test_a_port_in_use_is_named(field: Field) -> None:

@@ -93,6 +93,23 @@ def test_max_pooling_gives_ties_to_the_same_entry(kernel: Any, stride: Any, padd
     gradients_agree(lambda x: functional.max_pool2d(x, kernel, stride, padding), x)
 
 
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (3, 1, 0)])
+def test_relu_before_max_pooling(kernel: int, stride: int, padding: int) -> None:
+    torch.manual_seed(0)
+    x = torch.randint(
+        -3, 2, (3, 2, 8, 9)
+    ).float()  # windows of negatives and zeros alone among them
+
+    def pooled(x: Any) -> Any:
+        return functional.max_pool2d(x, kernel, stride, padding)
+
+    gradients_agree(lambda x: pooled(functional.relu(x)), x)
+    gradients_agree(lambda x: pooled(functional.relu(x - 1) - 1), x)
+    gradients_agree(lambda x: pooled(functional.relu(x)).sum() * functional.relu(x), x)
+    gradients_agree(lambda x: pooled(functional.threshold(x, 0.0, -2.0)), x)
+    gradients_agree(lambda x: pooled(functional.threshold(x, -1.0, 0.0)), x)
+
+
 def test_max_pooling_1d() -> None:
     torch.manual_seed(0)
     gradients_agree(lambda x: functional.max_pool1d(x, 2), torch.randint(0, 3, (3, 2, 9)).float())
