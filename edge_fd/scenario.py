@@ -61,7 +61,7 @@ class TrainingSection(Section):
     """How students train where a method does not say otherwise."""
 
     optimizer: Literal["sgd", "adam"] = "sgd"
-    lr: float = Field(0.05, gt=0)
+    lr: float = Field(0.05, gt=0, le=100)
     momentum: float = Field(0.9, ge=0, lt=1)
     """Of SGD; of Adam it is beta1."""
     lr_decay: float = Field(1.0, gt=0, le=1)
