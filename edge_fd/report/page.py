@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 HEADED = ("format", "version", "status", "versions", "command")
 """Facts that have a place of their own in the page."""
+HELD = re.compile(r"(\d+) to (\d+) private")
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def _head(shown: Sequence[_Shown]) -> dict[str, str]:
         for package, version in fact["versions"].items():
             versions.setdefault(package, []).append(version)
     lines = {
-        "Data": _distinct(fact.get("data") for fact in facts),
+        "Data": _data(fact.get("data") for fact in facts),
         "Methods": _distinct(fact["method"] for fact in facts),
         "Modes": _distinct(fact["mode"] for fact in facts),
         "Devices": _distinct(one.summary.devices for one in shown),
@@ -132,6 +134,19 @@ def _head(shown: Sequence[_Shown]) -> dict[str, str]:
         for key, values in lines.items()
         if values
     }
+
+
+def _data(lines: Iterable[str | None]) -> list[str]:
+    """Lines that differ in what the devices hold, by the seed of a split, become one."""
+    held: dict[str, list[int]] = {}
+    for line in _distinct(lines):
+        sizes = HELD.search(line)
+        key = HELD.sub("{}", line)
+        held.setdefault(key, []).extend(map(int, sizes.groups() if sizes else ()))
+    return [
+        key.replace("{}", f"{min(sizes)} to {max(sizes)} private") if sizes else key
+        for key, sizes in held.items()
+    ]
 
 
 def _spans() -> list[tuple[str, int]]:

@@ -213,6 +213,19 @@ def test_a_run_that_has_only_begun_renders(tmp_path: Path) -> None:
     assert Reader(page).open == []
 
 
+def test_data_are_told_once_for_splits_of_several_seeds(runs: list[Run], tmp_path: Path) -> None:
+    lines = [
+        "digits, iid, 9 to 30 private samples a device, 5 test",
+        "digits, iid, 12 to 41 private samples a device, 5 test",
+        "mnist, iid, 8 to 99 private samples a device, 5 test",
+        "own data",
+    ]
+    told = [replace(runs[0], facts={**runs[0].facts, "data": line}) for line in lines]
+    page = write_report(told, tmp_path / "page.html").read_text("utf-8")
+    due = [lines[0].replace("30", "41"), *lines[2:]]
+    assert f">{'; '.join(due)}<" in page
+
+
 def test_a_method_that_costs_nothing_stands_on_a_logarithmic_axis(
     runs: list[Run], tmp_path: Path
 ) -> None:
