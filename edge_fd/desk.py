@@ -191,6 +191,11 @@ class Job(Generic[Result]):
         return self._states.get("")
 
     @property
+    def theta(self) -> Array | None:
+        """Weights alone."""
+        return None if self.state is None else self.state.theta
+
+    @property
     def states(self) -> dict[str, State]:
         """Weights of the further students."""
         return {name: state for name, state in self._states.items() if name}

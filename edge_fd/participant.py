@@ -129,12 +129,13 @@ class Participant:
             facts, seed=self._seed, acknowledged=self._acknowledged, buffered=self._buffered
         )
         device = replace(self._device, memory=self.saved.memory)
-        return Task(self._method, device, facts, knowledge, self.state)
+        return Task(self._method, device, facts, knowledge, self.state.theta)
 
     def finish(self, now_s: float) -> list[Out]:
         """The job is over: commit its outcome, durably, then publish it."""
         job, number = self.job, self.job_round
-        if job is None or not job.over or job.state is None:
+        theta = None if job is None else job.theta
+        if job is None or not job.over or theta is None:
             raise RuntimeError(f"round {number} is not computed yet")
         self.job = None
         me = self.identity
@@ -148,7 +149,7 @@ class Participant:
         )
         made = out(self._topic("knowledge"), frame, compress=self._codec.compress, paper_bits=bits)
         self._made = made
-        state = State(job.state.theta, self.desk.student.initial.opt)
+        state = State(theta, self.desk.student.initial.opt)
         self.saved = Saved(number, made.payload, state, job.memory)
         self._save(self.saved)
         return self._do(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from devices.contents import Array
 from devices.student import State
 from edge_fd.desk import Desk, Job, Kind, Work
 from edge_fd.knowledge import Knowledge
@@ -19,13 +20,16 @@ from edge_fd.streams import stream
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Compute ``round`` from ``knowledge`` and ``state``, with what ``device`` has."""
+    """Compute ``round`` from ``knowledge`` and weights ``theta``, with what ``device`` has.
+
+    The optimiser begins at zero in each round, so that the weights are all there is.
+    """
 
     method: Method
     device: Device
     round: Round
     knowledge: Knowledge | None
-    state: State
+    theta: Array
 
     def start(self, desk: Desk) -> Job[Knowledge | None]:
         """Begin to compute; the task itself is left as it is."""
@@ -33,7 +37,8 @@ class Task:
         device = replace(self.device, memory=memory)
         half = self.method.device_round(device, self.round, self.knowledge)
         rng = stream(self.round.seed, "device", device.name, self.round.number, "batches")
-        return Job(half, desk, self.state, rng, round=self.round.number, memory=memory)
+        state = State(self.theta, desk.student.initial.opt)
+        return Job(half, desk, state, rng, round=self.round.number, memory=memory)
 
     def compute(self, desk: Desk) -> Computed:
         """Compute all of it."""
@@ -41,9 +46,9 @@ class Task:
         while not job.over:
             asked.append((job.kind, job.work))
             job.answer()
-        if job.state is None:
+        if job.theta is None:
             raise RuntimeError(f"device {self.device.name!r} has no student")
-        return Computed(tuple(asked), job.result, job.state, job.memory, job.loss)
+        return Computed(tuple(asked), job.result, job.theta, job.memory, job.loss)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +57,7 @@ class Computed:
 
     asked: tuple[tuple[Kind, Work], ...]
     result: Knowledge | None
-    state: State
+    theta: Array
     memory: Mapping[str, Any]
     loss: float | None
 
@@ -61,7 +66,7 @@ class Replay:
     """A job that was computed elsewhere: its requests can be gone through in virtual time."""
 
     def __init__(self, outcome: Computed) -> None:
-        self.result, self.state = outcome.result, outcome.state
+        self.result, self.theta = outcome.result, outcome.theta
         self.memory: Memory = dict(outcome.memory)
         self.loss = outcome.loss
         self._asked, self._at = outcome.asked, 0

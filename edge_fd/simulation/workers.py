@@ -201,7 +201,7 @@ def _desk(path: str, method: Method) -> Desk:
 def _same(foreseen: Task, task: Task) -> bool:
     """Whether a task is the one that was foreseen; what is shared is known by its identity."""
     return (
-        foreseen.state is task.state
+        foreseen.theta is task.theta
         and foreseen.knowledge is task.knowledge
         and foreseen.round.number == task.round.number
         and foreseen.round.acknowledged == task.round.acknowledged

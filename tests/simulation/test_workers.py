@@ -13,7 +13,7 @@ import joblib
 import numpy as np
 import pytest
 
-from devices.student import State, Student
+from devices.student import Student
 from edge_fd import simulate
 from edge_fd.desk import Desk
 from edge_fd.errors import UnknownNameError
@@ -57,7 +57,8 @@ def task(tiny: Any, tmp_path: Path) -> tuple[Task, Desk, dict[str, Path], Path]:
     kit = prepare(tiny.scenario(), tiny.folder / "bundles")
     name, me = next(iter(kit.devices.items()))
     desk = Desk(Student(me.bundle), kit.method.losses)
-    made = Task(kit.method, device_of(kit, me), Round(1, seed=3), None, desk.student.initial)
+    theta = desk.student.initial.theta
+    made = Task(kit.method, device_of(kit, me), Round(1, seed=3), None, theta)
     fill(tmp_path, {name: me.private, "e": me.private}, None)
     return made, desk, {name: me.bundle_path, "e": me.bundle_path}, tmp_path
 
@@ -65,14 +66,14 @@ def task(tiny: Any, tmp_path: Path) -> tuple[Task, Desk, dict[str, Path], Path]:
 def test_what_was_foreseen_otherwise_is_computed_anew(task: Any) -> None:
     """A device whose weights are not those that were foreseen must not get that outcome."""
     asked, desk, bundles, samples = task
-    moved = replace(asked, state=State(np.float32(0.5) * asked.state.theta, asked.state.opt))
+    moved = replace(asked, theta=np.float32(0.5) * asked.theta)
     with joblib.Parallel(n_jobs=1) as parallel:
         workers = Workers(parallel, 1, bundles, samples)
         workers._begin([moved])
         job = workers.job(asked, list)
     due = asked.compute(desk)
-    np.testing.assert_array_equal(job.state.theta, due.state.theta)
-    assert not np.array_equal(job.state.theta, moved.compute(desk).state.theta)
+    np.testing.assert_array_equal(job.theta, due.theta)
+    assert not np.array_equal(job.theta, moved.compute(desk).theta)
 
 
 def test_tasks_of_others_are_computed_along_and_not_again(task: Any) -> None:
@@ -107,7 +108,7 @@ def test_nobody_waits_for_what_is_computed_later(task: Any) -> None:
     assert taken == [0]
     job = workers.job(other, list)
     assert taken == [0, 1]
-    np.testing.assert_array_equal(job.state.theta, other.compute(desk).state.theta)
+    np.testing.assert_array_equal(job.theta, other.compute(desk).theta)
 
 
 def test_a_task_is_sent_without_samples_and_computed_with_its_own(task: Any) -> None:
