@@ -56,7 +56,12 @@ def _panel(axes: Any, panel: Panel) -> None:
     if panel.marks:
         axes.plot([], [], "ko", label="published")
     if panel.log_x:
+        from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(title=panel.title, xlabel=panel.x_label)
     axes.grid(alpha=0.3)
 
@@ -85,4 +90,6 @@ def _line(axes: Any, line: Line, colour: str) -> None:
     axes.plot(line.x, mean, colour, label=line.label, marker="." if len(line.x) < DENSE else None)
     if len(y) > 1:
         sd = y.std(0, ddof=1)
+        if len(line.x) == 1:  # a band of no width is not seen
+            axes.errorbar(line.x, mean, sd, fmt="none", ecolor=colour, capsize=3)
         axes.fill_between(line.x, mean - sd, mean + sd, color=colour, alpha=0.2, linewidth=0)
