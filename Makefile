@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# One more than there are cores: deployments wait for their brokers and rounds.
+TESTERS = $(shell $(BIN)/python -c 'import os; print(os.cpu_count() + 1)')
 export EDGE_FD_DATA ?= $(abspath ../shared/data)
 
 help:  ## show these targets
@@ -30,7 +32,7 @@ demo: install broker  ## a real deployment here and a larger one simulated, comp
 	$(BIN)/edge-fd demo --out runs/demo
 
 test: install broker  ## all tests, against every broker found
-	$(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest -q --numprocesses $(TESTERS) --dist loadfile
 
 check: install  ## lint, format and types
 	$(BIN)/ruff check .

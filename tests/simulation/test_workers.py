@@ -37,7 +37,7 @@ def lines(run: Run) -> tuple[bytes, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("method", "counts"), [("fd", (1, 2)), ("fedavg", (1, 2, 3)), ("alu+dsfl", (1, 2))]
+    ("method", "counts"), [("fd", (1, 2)), ("fedavg", (1, 3)), ("alu+dsfl", (1, 2))]
 )
 def test_the_number_of_processes_changes_no_bit(
     tiny: Any, method: str, counts: tuple[int, ...]
