@@ -55,15 +55,24 @@ def _panel(axes: Any, panel: Panel) -> None:
         )
     if panel.marks:
         axes.plot([], [], "ko", label="published")
-    if panel.log_x:
-        from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
-
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+    _ticks(axes, panel)
     axes.set(title=panel.title, xlabel=panel.x_label)
     axes.grid(alpha=0.3)
+
+
+def _ticks(axes: Any, panel: Panel) -> None:
+    """Rounds are whole; bytes have few labels, which do not run into each other."""
+    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    if not panel.log_x:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        return
+    axes.set_xscale("log")
+    ends = [x for line in panel.lines for x in line.x]
+    wide = max(ends) > 100 * min(ends)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _legend(figure: Any, grid: Any) -> None:
