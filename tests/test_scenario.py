@@ -47,6 +47,7 @@ def refusal(tmp_path: Path, text: str) -> str:
         ("seed = -1\n" + GROUP, "seed = -1: it should be greater than or equal to 0"),
         ("[split]\nalpha = 0\n" + GROUP, "split.alpha = 0: it should be greater than 0"),
         ("[training]\nmomentum = 1.0\n" + GROUP, "training.momentum = 1.0: it should be less"),
+        ("[training]\nlr = 1e3\n" + GROUP, "training.lr = 1000.0: it should be less than or equal"),
         ("[training]\nlr = inf\n" + GROUP, "training.lr = inf: it should be a finite number"),
         ("[rounds]\ndeadline_s = nan\n" + GROUP, "rounds.deadline_s = nan: it should be a finite"),
         ("[rounds]\nquorum = 1.5\n" + GROUP, "rounds.quorum = 1.5: it should be less"),
@@ -152,7 +153,7 @@ trees = st.fixed_dictionaries(
         "seed": st.integers(0, 2**70),
         "data": st.fixed_dictionaries({}, optional={"path": free_text, "proxy": st.integers(0, 9)}),
         "split": st.fixed_dictionaries({}, optional={"alpha": positive}),
-        "training": st.fixed_dictionaries({}, optional={"lr": positive}),
+        "training": st.fixed_dictionaries({}, optional={"lr": st.floats(1e-6, 100)}),
         "method": st.fixed_dictionaries(
             {"name": st.sampled_from(["fd", "local"])},
             optional={

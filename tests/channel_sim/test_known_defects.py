@@ -343,7 +343,9 @@ def lane() -> Lane:
 
 
 def test_ours_passes_what_the_defects_fail(project: Path, lane: Lane) -> None:
-    status, said = lane.run(project, *dict.fromkeys(defect.caught_by for defect in DEFECTS))
+    """One test of each file: that they find in the copy what they need. The suite runs all."""
+    tests = {defect.caught_by.partition("::")[0]: defect.caught_by for defect in DEFECTS}
+    status, said = lane.run(project, *tests.values())
     assert status == 0, said
 
 

@@ -152,12 +152,20 @@ class Lab:
         self._graphs: dict[tuple[str, str, str], bytes] = {}
         self._sessions: dict[tuple[str, str, str], Session] = {}
 
+    def module(self, student: str) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(nets, "GRU_STEPS", GRU_STEPS)
+            return build(student, *SHAPES[student], seed=3)
+
     def graph(self, student: str, loss: str, kind: str = "sgd") -> bytes:
         if (student, loss, kind) not in self._graphs:
             shape, classes = SHAPES[student]
-            module = build(student, shape, classes, seed=3)
             self._graphs[student, loss, kind] = training_graph(
-                module, LOSSES[loss], input_shape=shape, classes=classes, optimizer=kind
+                self.module(student),
+                LOSSES[loss],
+                input_shape=shape,
+                classes=classes,
+                optimizer=kind,
             )
         return self._graphs[student, loss, kind]
 
@@ -169,15 +177,12 @@ class Lab:
 
     def eager(self, student: str, loss: str, kind: str = "sgd") -> Eager:
         torch.set_num_threads(1)
-        shape, classes = SHAPES[student]
-        return Eager(build(student, shape, classes, seed=3), LOSSES[loss], kind)
+        return Eager(self.module(student), LOSSES[loss], kind)
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nets, "GRU_STEPS", GRU_STEPS)
-        yield Lab()
+def lab() -> Lab:
+    return Lab()
 
 
 @pytest.fixture
