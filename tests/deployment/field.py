@@ -275,7 +275,8 @@ class Field:
     @property
     def broker_pid(self) -> int:
         child = self.run / "broker.pid"
-        return int(child.read_text().split()[0]) if child.exists() else 0
+        said = child.read_text().split() if child.exists() else []
+        return int(said[0]) if said else 0  # empty while it is being written
 
     def kill_broker(self) -> int:
         """SIGKILL the broker; return the pid that it had."""
