@@ -104,6 +104,12 @@ class Client:
         return self._connected
 
     @property
+    def unacknowledged(self) -> int:
+        """How many published messages the broker has not acknowledged yet."""
+        with self._changed:
+            return self._unacknowledged
+
+    @property
     def counts(self) -> Counts:
         """What went through so far."""
         with self._changed:
@@ -148,6 +154,7 @@ class Client:
             flushed = flushed and not self._unacknowledged
         self._paho.disconnect()
         self._paho.loop_stop()
+        self._paho.close()
         return flushed
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:

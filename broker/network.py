@@ -1,4 +1,4 @@
-"""paho with two things that it lacks: why a connection failed, and TCP_NODELAY."""
+"""paho with what it lacks: why a connection failed, an end of its sockets, TCP_NODELAY."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ class Network(paho.Client):
             if isinstance(error, ssl.SSLCertVerificationError):
                 self.distrust = error.verify_message
             raise
+
+    def close(self) -> None:
+        """Close all sockets; paho leaves the pair that wakes its loop to the garbage collector."""
+        self._reset_sockets()
 
 
 def no_delay(_c: Any, _u: Any, sock: Any) -> None:

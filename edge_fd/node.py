@@ -160,6 +160,8 @@ class _Node:
             wait_s = participant.next_tick_s - time.monotonic()
             event = self._client.next_event(timeout_s=min(max(wait_s, 0.0), LONGEST_WAIT_S))
             self._publish(self._handle(event))
+            if not self._client.unacknowledged:
+                participant.sent(time.monotonic())
             self._report_receipt()
             if participant.job is not None:
                 self._compute()

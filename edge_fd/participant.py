@@ -106,6 +106,10 @@ class Participant:
         """The broker cannot be reached."""
         return self._do(self._session.disconnected_at(now_s))
 
+    def sent(self, now_s: float) -> None:
+        """All messages that it gave out have left this device, or were given up."""
+        self._session.sent(now_s)
+
     def tick(self, now_s: float) -> list[Out]:
         """Time has passed."""
         return self._do(self._session.tick(now_s))

@@ -7,6 +7,9 @@ what to do. Announcements, knowledge and uploads are opaque here.
                                                             ▲    │
                                                             └────┘ resent until the receipt
 
+What it asked to send may wait for a slow radio. The wait for an answer begins when
+it has left (:meth:`Session.sent`): a copy behind one that still waits helps nobody.
+
 The driver makes weights, memory and the encoded upload durable in one step
 *before* it calls :meth:`Session.computed`; so after a crash the same bytes are
 sent again, or the round is computed again from the same state.
@@ -71,7 +74,7 @@ class Session:
     ``done`` is the last round that this device computed and ``upload`` its
     encoded contribution, both from the saved state; ``settled`` tells whether
     a receipt for it has been seen. ``resend_s`` is the first wait before an
-    unanswered upload is sent again; it doubles up to a minute.
+    unanswered upload is sent again, from when it has left; it doubles up to a minute.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Session:
         self._wait_s = resend_s
         self._next_s = math.inf
         self._held_until_s: float | None = None
+        self._sending = self._sending_upload = False
         self._epoch: int | None = None
         self._fresh_connection = True
         self._connected = False
@@ -115,9 +119,15 @@ class Session:
         self._arm(now_s)
         return []
 
+    def sent(self, now_s: float) -> None:
+        """All that this session asked to send has left this device, or was given up on the way."""
+        if self._sending:
+            self._sending = self._sending_upload = False
+            self._arm(now_s)
+
     def disconnected_at(self, now_s: float) -> list[Action]:  # noqa: ARG002
         """The broker cannot be reached; computing goes on, sending waits."""
-        self._connected = False
+        self._connected = self._sending = self._sending_upload = False
         self._fresh_connection = True
         self._next_s = math.inf
         return []
@@ -136,6 +146,7 @@ class Session:
             self._epoch = epoch
             self._fresh_connection = False
             actions.append(SendBirth())
+            self._sending = True
         self._arm(now_s)
         return [*actions, *self._maybe_leave()]
 
@@ -146,9 +157,10 @@ class Session:
         self._announced = (number, after, facts)
         if number == self.done and not self.computing:
             self._settled = False
+            if self._held_until_s is None and not self._sending_upload:
+                return [self._send_upload(now_s)]
             self._arm(now_s)
-            held = self._held_until_s is not None
-            return [] if held else [SendUpload(self.done, self.upload)]
+            return []
         return self._maybe_compute(now_s)
 
     def knowledge(self, number: int, piece: Any, now_s: float) -> list[Action]:
@@ -176,8 +188,7 @@ class Session:
             self._held_until_s = now_s + hold_s
             self._arm(now_s)
             return self._maybe_leave()
-        self._arm(now_s)
-        return [SendUpload(number, upload), *self._maybe_leave()]
+        return [self._send_upload(now_s), *self._maybe_leave()]
 
     def receipt(self, number: int, verdict: str, reason: str, now_s: float) -> list[Action]:
         """The aggregator answered the contribution to round ``number``."""
@@ -199,8 +210,7 @@ class Session:
             return []
         if self._held_until_s is not None:
             self._held_until_s = None
-            self._arm(now_s)
-            return [SendUpload(self.done, self.upload)]
+            return [self._send_upload(now_s)]
         self._wait_s = min(2 * self._wait_s, max(LONGEST_RESEND_S, self._resend_s))
         self._arm(now_s)
         if self._finished_after is not None:
@@ -209,8 +219,17 @@ class Session:
                 self._left = True
                 return [Leave(knowledge=self._knowledge[1])]
         if not self._settled:
-            return [SendUpload(self.done, self.upload)]
-        return [SendBirth()] if self._waits_for_knowledge else []
+            return [self._send_upload(now_s)]
+        if not self._waits_for_knowledge:
+            return []
+        self._sending = True
+        self._arm(now_s)
+        return [SendBirth()]
+
+    def _send_upload(self, now_s: float) -> SendUpload:
+        self._sending = self._sending_upload = True
+        self._arm(now_s)
+        return SendUpload(self.done, self.upload)
 
     @property
     def _waits_for_knowledge(self) -> bool:
@@ -220,7 +239,9 @@ class Session:
 
     def _arm(self, now_s: float) -> None:
         waiting = not self._settled or self._waits_for_knowledge
-        next_s = now_s + self._wait_s if self._held_until_s is None else self._held_until_s
+        next_s = math.inf if self._sending else now_s + self._wait_s
+        if self._held_until_s is not None:
+            next_s = self._held_until_s
         self._next_s = next_s if waiting and self._connected else math.inf
 
     def _maybe_compute(self, now_s: float) -> list[Action]:

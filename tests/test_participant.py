@@ -197,7 +197,8 @@ def test_a_resent_upload_is_charged_again_and_its_numbers_count_once(make: Make,
     me = begun(make, kit)
     hear(me, announce(1, 0))
     first = play(me)
-    (second,) = me.tick(me.next_tick_s)
+    me.sent(0.0)
+    (second,) = me.tick(2.0)
     assert first.cost is not None
     assert second.cost is not None
     assert (first.cost.paper_bits, second.cost.paper_bits) == (3200, 0)

@@ -289,6 +289,7 @@ class Adversary(RuleBasedStateMachine):
     def deliver_up(self, pick: int, keep: bool = False) -> None:  # noqa: FBT001, FBT002
         index = pick % len(self.up)
         name, message = self.up[index] if keep else self.up.pop(index)
+        self.tell_what_left(name)
         if self.aggregator is None:
             return
         what, first, second = message
@@ -327,9 +328,16 @@ class Adversary(RuleBasedStateMachine):
     def lose(self, pick: int) -> None:
         index = pick % (len(self.up) + len(self.down))
         if index < len(self.up):
-            self.up.pop(index)
+            name, _ = self.up.pop(index)
+            self.tell_what_left(name)
         else:
             self.down.pop(index - len(self.up))
+
+    def tell_what_left(self, name: str) -> None:
+        """A device hears when nothing of its own waits for the network any more."""
+        me = self.boards[name].session
+        if me is not None and name not in {sender for sender, _ in self.up}:
+            me.sent(self.now_s)
 
     @rule(seconds=st.floats(0, 20))
     def wait(self, seconds: float) -> None:

@@ -28,6 +28,7 @@ def waiting_for_receipt() -> Session:
     session = connected(resend_s=2.0)
     session.announced(1, 0, "facts", 0.0)
     assert session.computed(1, b"upload", 1.0) == [SendUpload(1, b"upload")]
+    session.sent(1.0)
     return session
 
 
@@ -88,9 +89,56 @@ def test_an_upload_is_sent_again_at_two_four_eight_seconds_and_never_more_than_a
         now_s = session.next_tick_s
         assert session.tick(now_s - 1e-3) == []
         assert session.tick(now_s) == [SendUpload(1, b"upload")]
+        session.sent(now_s)
         times.append(now_s)
     waits = [later - sooner for sooner, later in pairwise(times)]
     assert waits == [2.0, 4.0, 8.0, 16.0, 32.0, *[LONGEST_RESEND_S] * 4]
+
+
+def test_an_upload_that_still_waits_for_the_radio_is_not_sent_again() -> None:
+    session = connected(resend_s=2.0)
+    session.sent(0.0)
+    session.announced(1, 0, "facts", 0.0)
+    session.computed(1, b"upload", 1.0)
+    assert session.next_tick_s == float("inf")
+    assert session.tick(500.0) == []
+    session.sent(600.0)
+    assert session.next_tick_s == 602.0
+    assert session.tick(602.0) == [SendUpload(1, b"upload")]
+    assert session.next_tick_s == float("inf")
+
+
+def test_a_reminder_does_not_put_a_second_copy_behind_one_that_still_waits() -> None:
+    session = connected(resend_s=2.0)
+    session.announced(1, 0, "facts", 0.0)
+    session.computed(1, b"upload", 1.0)
+    assert session.announced(1, 0, "facts", 30.0) == []
+    session.sent(40.0)
+    assert session.announced(1, 0, "facts", 41.0) == [SendUpload(1, b"upload")]
+
+
+def test_a_birth_that_still_waits_for_the_radio_is_not_sent_again() -> None:
+    session = connected(resend_s=2.0)
+    session.announced(5, 4, None, 0.0)
+    assert session.next_tick_s == float("inf")
+    session.sent(100.0)
+    assert session.tick(102.0) == [SendBirth()]
+    assert session.tick(500.0) == []
+
+
+def test_that_nothing_is_left_to_send_does_not_put_off_the_next_copy() -> None:
+    session = waiting_for_receipt()
+    session.sent(2.5)
+    assert session.next_tick_s == 3.0
+
+
+def test_what_was_being_sent_is_forgotten_with_the_connection() -> None:
+    session = connected(resend_s=2.0)
+    session.announced(1, 0, "facts", 0.0)
+    session.computed(1, b"upload", 1.0)
+    session.disconnected_at(5.0)
+    session.connected_at(50.0)
+    assert session.next_tick_s == 52.0
 
 
 def test_the_receipt_ends_the_resending() -> None:
@@ -130,13 +178,16 @@ def test_without_a_connection_nothing_is_resent_and_computing_goes_on() -> None:
     session.computed(1, b"upload", 1.0)
     assert session.next_tick_s == float("inf")
     session.connected_at(50.0)
-    assert session.tick(52.0) == [SendUpload(1, b"upload")]
+    session.sent(51.0)  # it waited in the client for the connection
+    assert session.tick(53.0) == [SendUpload(1, b"upload")]
 
 
 def test_missing_knowledge_is_asked_for_by_another_birth() -> None:
     session = connected(resend_s=2.0)
     session.announced(5, 4, None, 0.0)
-    assert session.tick(session.next_tick_s) == [SendBirth()]
+    session.sent(0.0)
+    assert session.next_tick_s == 2.0
+    assert session.tick(2.0) == [SendBirth()]
     session.knowledge(4, "piece", 10.0)
     assert session.computing == 5
     assert session.next_tick_s == float("inf")
@@ -167,8 +218,12 @@ def test_it_does_not_leave_while_it_computes() -> None:
 def test_where_the_last_knowledge_never_comes_it_leaves_after_asking_in_vain() -> None:
     session = connected(resend_s=2.0)
     session.state(1, online=True, finished_after=1, now_s=0.0)
+    now_s = 0.0
     for _ in range(PATIENCE):
-        assert session.tick(session.next_tick_s) == [SendBirth()]
+        session.sent(now_s)
+        now_s = session.next_tick_s
+        assert session.tick(now_s) == [SendBirth()]
+    session.sent(now_s)
     assert session.tick(session.next_tick_s) == [Leave(None)]
 
 
@@ -189,8 +244,10 @@ def test_a_held_upload_goes_out_at_its_time_and_is_then_resent_as_ever() -> None
     assert session.next_tick_s == 5.0
     assert session.tick(4.9) == []
     assert session.tick(5.0) == [SendUpload(1, b"upload")]
+    session.sent(5.0)
     assert session.next_tick_s == 7.0
     assert session.tick(7.0) == [SendUpload(1, b"upload")]
+    session.sent(7.0)
     assert session.next_tick_s == 11.0
 
 

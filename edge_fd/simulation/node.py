@@ -69,6 +69,8 @@ class Node:
         self._computed: tuple[int, float] = (0, 0.0)
         self._receipt_seen = 0
         self._idle_since_s = self._idle_s = 0.0
+        self._on_their_way = 0
+        """Messages of this life that its radio has still to send."""
 
     @property
     def saved(self) -> Saved:
@@ -94,6 +96,15 @@ class Node:
             return
         self._opened_s = round_opened_s
         self._act(self._participant.receive_out(message, self._env.now))
+
+    def sent(self, session: int) -> None:
+        """The radio is done with a message that was sent in life ``session``."""
+        if not self.up or session != self.session:
+            return
+        self._on_their_way -= 1
+        if not self._on_their_way:
+            self._participant.sent(self._env.now)
+            self._timer.set(self._participant.next_tick_s)
 
     def foresee(self, announced: Out, piece: Out | None) -> Task | None:
         """What it will compute once it has these two; None where it will not, or is busy."""
@@ -135,6 +146,7 @@ class Node:
         self.session += 1
         self._opened_s = self._env.now
         self._idle_since_s = self._env.now
+        self._on_their_way = 0
         identity = Identity(kit.scenario.name, me.name, me.name.encode(), self.session)
         jobs = self._jobs
         self._participant = Participant(
@@ -181,6 +193,7 @@ class Node:
     def _act(self, outs: list[Out]) -> None:
         for message in outs:
             if self.up:  # the battery may not last for all of them
+                self._on_their_way += 1
                 self._send(self, message)
         participant = self._participant
         number, done_s = self._computed

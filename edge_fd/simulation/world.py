@@ -259,6 +259,7 @@ class World:
         if message.cost is None:
             self._at(self.env.now, deliver)
             return
+        session = node.session
 
         def done(flight: Flight) -> None:
             for _ in range(flight.sent):
@@ -268,6 +269,8 @@ class World:
             if self._radio.rest_w is not None:
                 joules["idle_j"] = flight.idle_j
             node.spend(message.round, **joules)
+            if direction == "up":
+                node.sent(session)
             if flight.arrives_s is None:
                 self.recorder.lost(node.name, message.round, flight.reason)
             else:

@@ -122,6 +122,13 @@ def test_nothing_comes_within_the_timeout(running: BrokerHandle) -> None:
         assert client.next_event(timeout_s=0) is None
 
 
+def test_a_stopped_client_holds_no_socket(running: BrokerHandle) -> None:
+    open_before = sorted(Path("/dev/fd").iterdir())
+    client = started(running.url)
+    assert client.stop(timeout_s=ANSWER_S)
+    assert sorted(Path("/dev/fd").iterdir()) == open_before
+
+
 def test_small_packets_leave_at_once(running: BrokerHandle) -> None:
     with started(running.url) as client:
         sock = client._paho.socket()
@@ -134,7 +141,9 @@ def test_reconnects_after_the_broker_was_killed_and_subscribes_again(running: Br
         os.kill(running.pid or 0, signal.SIGKILL)
         assert isinstance(client.next_event(timeout_s=ANSWER_S), Disconnected)
         assert not client.connected
+        assert client.unacknowledged == 0
         assert client.publish(TOPIC, b"while offline")
+        assert client.unacknowledged == 1
         assert running.ensure()
         assert eventually(lambda: client.connected)
         client.publish(TOPIC, b"after")
@@ -143,6 +152,7 @@ def test_reconnects_after_the_broker_was_killed_and_subscribes_again(running: Br
             pass
         assert client.counts.connects == 2
         assert client.stop(timeout_s=ANSWER_S)  # both are acknowledged
+        assert client.unacknowledged == 0
 
 
 WILLING = """
@@ -222,6 +232,7 @@ def test_offline_publishing_is_bounded_and_never_blocks(running: BrokerHandle) -
         assert accepted == [True] * 10 + [False] * 5
         assert client.counts.dropped_out == 5
         assert client.counts.messages_sent == 10
+        assert client.unacknowledged == 10
         assert not client.stop(timeout_s=0)
 
 

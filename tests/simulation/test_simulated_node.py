@@ -94,6 +94,9 @@ def test_an_outage_of_the_link_does_not_stop_the_computing(tiny: Any, downs: Any
     assert run.rounds[1].closed_s == pytest.approx(cut_s + 20.0)
     assert [r.fused_sha256 for r in run.rounds] == [r.fused_sha256 for r in plain.rounds]
     assert mine(run, 2).up_s == pytest.approx(20.0 - (plain.rounds[1].closed_s - cut_s))
+    # The upload waited for twice resend_s; nothing was gained by a second one behind it.
+    assert world._kit.scenario.rounds.resend_s == 10.0
+    assert mine(run, 2).up == mine(plain, 2).up
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0, 1.5, 2.5])
