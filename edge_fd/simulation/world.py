@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -117,6 +118,7 @@ class World:
             for name, device in kit.devices.items()
             if device.private.y is not None
         }
+        self._lost: Counter[str] = Counter()
         self._coming: dict[str, tuple[Out | None, Out | None]] = {}
         self.recorder = self._build_recorder(run_folder, on_round)
         self.aggregator = self._build_aggregator()
@@ -134,10 +136,7 @@ class World:
         give_up_s = JOIN_PATIENCE * self._kit.plan.join_s
         while not self.aggregator.finished:
             if self.aggregator.number == 0 and self.env.now > give_up_s:
-                raise UsageError(
-                    f"the simulation found no device within {give_up_s:g} s: none reaches the"
-                    " aggregator; give a shorter distance, more power or larger batteries"
-                )
+                raise UsageError(self._nobody(give_up_s))
             self.env.step()
         # The last receipts: on a slow radio they take their time, but nobody waits for ever.
         end_s = self.env.now + self._kit.plan.deadline_s
@@ -145,6 +144,23 @@ class World:
         while self._radio.under_way and self.env.now < end_s:
             self.env.step()
         self.recorder.flush(before=self._kit.plan.rounds + 1)
+
+    def _nobody(self, waited_s: float) -> str:
+        """Why no device was found; an outage that cuts each transfer is easily overlooked."""
+        told = f"the simulation found no device within {waited_s:g} s"
+        if not self._lost:
+            return (
+                f"{told}: none came up, none had a link, or their batteries were empty at once;"
+                " give longer up times or larger batteries in [dropout]"
+            )
+        why = ", ".join(f"{count} {reason}" for reason, count in self._lost.most_common())
+        remedy = (
+            "'off' is a transfer cut by an outage or a device that went down: give a faster radio"
+            " or longer up times in [dropout]"
+            if self._lost.most_common(1)[0][0] == "off"
+            else "give a shorter distance, more power or larger batteries"
+        )
+        return f"{told}; messages lost: {why}; {remedy}"
 
     def _build_recorder(
         self, run_folder: RunFolder, on_round: Callable[[RoundRecord], None]
@@ -272,6 +288,7 @@ class World:
             if direction == "up":
                 node.sent(session)
             if flight.arrives_s is None:
+                self._lost[flight.reason] += 1
                 self.recorder.lost(node.name, message.round, flight.reason)
             else:
                 deliver()

@@ -120,3 +120,13 @@ def test_what_cannot_work_is_refused_before_the_run(
         channel["model"] = "preset"
     with pytest.raises(UsageError, match=words):
         tiny.simulate(**{**changes, "channel": channel})
+
+
+def test_where_outages_cut_every_transfer_the_error_says_so(tiny: Any) -> None:
+    """No LoRaWAN frame with its back-off fits between two outages."""
+    with pytest.raises(UsageError, match=r"lost: \d+ off.*cut by an outage.*longer up times"):
+        tiny.simulate(
+            channel={"preset": "lorawan_eu868", "model": "preset", **NEAR},
+            dropout={"link_up_s": 0.2, "link_down_s": 1.0},
+            rounds={**PATIENT, "join_s": 60.0},
+        )
