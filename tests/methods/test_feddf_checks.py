@@ -14,7 +14,7 @@ import pytest
 from edge_fd import methods
 from edge_fd.errors import UsageError
 from edge_fd.knowledge import Fused, Knowledge, smallest_unsigned
-from edge_fd.methods import Round, Server
+from edge_fd.methods import Round, Server, weights
 from edge_fd.requests import Load, Predict, Read, Samples, Train
 
 
@@ -173,6 +173,29 @@ def test_what_comes_late_counts_from_where_it_began() -> None:
             request = half.send(has if isinstance(request, Read) else probe)
         half.close()
     np.testing.assert_array_equal(loaded, [[11, 22], [6, 8]])
+
+
+def test_each_student_of_the_server_counts_from_its_own_outcomes() -> None:
+    # Two architectures of one size: whose change is added to which weights shows in the values.
+    server = Server(2, PUBLIC, True)
+    held = {
+        "": {1: np.array([10, 20], np.float32), 2: np.array([5, 6], np.float32)},
+        "wide": {1: np.array([100, 200], np.float32), 2: np.array([50, 60], np.float32)},
+    }
+    sent = {"": np.array([11, 22], np.float32), "wide": np.array([103, 204], np.float32)}
+    loaded: dict[str, Any] = {}
+    for number in (1, 2):
+        facts = Round(number, after=number - 1, buffered=True, max_staleness=3)
+        for student, theta in sent.items():
+            model = Knowledge("weights", theta, {"samples": [4], "after": np.array([0])})
+            half = weights.fuse(server, facts, {"a": model}, student=student)
+            request = next(half)
+            assert request == Read(student)
+            request = half.send(held[student][number])
+            assert isinstance(request, Load)
+            loaded[student] = request.theta
+    np.testing.assert_array_equal(loaded[""], [6, 8])
+    np.testing.assert_array_equal(loaded["wide"], [53, 64])
 
 
 @pytest.mark.parametrize(
