@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from edge_fd import simulate
 from edge_fd.desk import Desk
 from edge_fd.errors import UnknownNameError
 from edge_fd.kit import device_of, prepare
+from edge_fd.knowledge import Knowledge
 from edge_fd.methods.base import Round
 from edge_fd.requests import Samples
 from edge_fd.run_folder import Run
@@ -74,6 +76,38 @@ def test_what_was_foreseen_otherwise_is_computed_anew(task: Any) -> None:
     due = asked.compute(desk)
     np.testing.assert_array_equal(job.theta, due.theta)
     assert not np.array_equal(job.theta, moved.compute(desk).theta)
+
+
+def heard(kit_task: Task) -> Knowledge:
+    table = np.full((kit_task.device.classes,) * 2, 0.1, np.float32)
+    return Knowledge("label_table", table, {"counts": np.ones(len(table), np.uint8)})
+
+
+@pytest.mark.parametrize(
+    ("foresee", "calls"),
+    [
+        (lambda task: task, 1),
+        (lambda task: replace(task, theta=task.theta.copy()), 2),
+        (lambda task: replace(task, round=replace(task.round, number=2)), 2),
+        (lambda task: replace(task, round=replace(task.round, acknowledged=1)), 2),
+        (lambda task: replace(task, knowledge=heard(task)), 2),
+    ],
+    ids=["same", "weights", "round", "acknowledged", "knowledge"],
+)
+def test_an_outcome_is_taken_for_the_task_that_was_foreseen_only(
+    task: Any, foresee: Callable[[Task], Task], calls: int
+) -> None:
+    asked, _, bundles, samples = task
+    made: list[Any] = []
+
+    def counted(parts: Any) -> Any:
+        made.append(parts)
+        return joblib.Parallel(n_jobs=1)(parts)
+
+    workers = Workers(counted, 1, bundles, samples)  # type: ignore[arg-type]
+    workers._begin([foresee(asked)])
+    workers.job(asked, list)
+    assert len(made) == calls
 
 
 def test_tasks_of_others_are_computed_along_and_not_again(task: Any) -> None:
