@@ -6,8 +6,9 @@ process and computed there; the outcome has the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from devices.contents import Array
@@ -63,13 +64,36 @@ class Computed:
 
 
 class Replay:
-    """A job that was computed elsewhere: its requests can be gone through in virtual time."""
+    """A job that was computed elsewhere: its requests can be gone through in virtual time.
 
-    def __init__(self, outcome: Computed) -> None:
-        self.result, self.theta = outcome.result, outcome.theta
-        self.memory: Memory = dict(outcome.memory)
-        self.loss = outcome.loss
-        self._asked, self._at = outcome.asked, 0
+    What it came to is fetched by ``take`` when somebody wants to see it.
+    """
+
+    def __init__(
+        self, asked: tuple[tuple[Kind, Work], ...], loss: float | None, take: Callable[[], Computed]
+    ) -> None:
+        self.loss = loss
+        self._take = take
+        self._asked, self._at = asked, 0
+
+    @cached_property
+    def _outcome(self) -> Computed:
+        return self._take()
+
+    @property
+    def result(self) -> Knowledge | None:
+        """What is to be published."""
+        return self._outcome.result
+
+    @property
+    def theta(self) -> Array:
+        """The weights after it."""
+        return self._outcome.theta
+
+    @property
+    def memory(self) -> Memory:
+        """What the device remembers after it."""
+        return dict(self._outcome.memory)
 
     @property
     def over(self) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
 
-from edge_fd.evaluation import Evaluator
+from edge_fd.evaluation import Evaluator, server_test
 from edge_fd.methods import Local
 from edge_fd.requests import Samples
 
@@ -53,3 +53,31 @@ def test_a_device_that_holds_one_class_is_judged_by_it() -> None:
     found = evaluator([0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 0, 0])
     own = found.accuracy(None, {}, np.array([0, 7, 0, 0, 0]))  # type: ignore[arg-type]
     assert (own.test, own.own) == (0.5, 0.0)
+
+
+def test_several_students_of_the_server_are_told_by_their_mean() -> None:
+    """FedDF keeps one student of each architecture; each is judged by its own weights."""
+    y = np.array([0, 1, 2, 3])
+    said = {"first": np.array([0, 1, 2, 4]), "second": np.array([0, 4, 4, 4])}  # 3 and 1 of 4
+
+    def desk_of(name: str) -> Any:
+        def predict(state: Any, _x: Any, **_: Any) -> Any:
+            assert state == f"weights of {name}"
+            return np.eye(CLASSES, dtype=np.float32)[said[name]]
+
+        return SimpleNamespace(
+            student=SimpleNamespace(predict=predict), prepare=lambda samples: samples.x
+        )
+
+    kit = SimpleNamespace(
+        dataset=SimpleNamespace(classes=CLASSES),
+        others=("second",),
+        servers=(SimpleNamespace(id="first"), SimpleNamespace(id="second")),
+        test=Samples(np.zeros((4, 1)), y),
+        method=Local(),
+    )
+    test = server_test(kit, {name: desk_of(name) for name in said})  # type: ignore[arg-type]
+    outcome = SimpleNamespace(
+        state="weights of first", states={"second": "weights of second"}, memory={}
+    )
+    assert test(outcome) == (0.75 + 0.25) / 2  # type: ignore[arg-type]

@@ -15,8 +15,10 @@ import pytest
 pytest.importorskip("torch", reason="bundles are made with torch, of the extra 'server'")
 
 from devices.bundle import read_bundle
+from devices.student import Student
 from edge_fd import methods, workshop
 from edge_fd.data import load
+from edge_fd.desk import Desk
 from edge_fd.errors import UnknownNameError, UsageError
 from edge_fd.kit import Kit, check_fit, export, prepare
 from edge_fd.losses import CROSS_ENTROPY
@@ -252,3 +254,13 @@ def test_a_kit_for_boards_holds_what_each_device_needs(tmp_path: Path) -> None:
             np.testing.assert_array_equal(data["x"], device.private.x)
             np.testing.assert_array_equal(data["y"], device.private.y)
     assert Scenario.load(tmp_path / "scenario.toml") == chosen
+
+
+def test_the_aggregator_is_told_how_many_weights_each_device_sends(folder: Path) -> None:
+    """An upload of another length is refused; only methods whose weights travel tell."""
+    for method, told in (("fedavg", True), ("fd", False)):
+        made = prepare(scenario(one()), folder, method=method)
+        students = {bundle.id: Student(bundle) for bundle in made.servers}
+        desks = {key: Desk(student, made.method.losses) for key, student in students.items()}
+        due = {name: device.bundle.theta.size for name, device in made.devices.items()}
+        assert made.holdings(desks).parameters == (due if told else {})

@@ -1,20 +1,24 @@
-"""Samples of simulated devices on disk, for processes that compute elsewhere.
+"""Samples and outcomes of simulated devices on disk, for processes that compute elsewhere.
 
-A process maps the files once, instead of being sent the samples with every
-task; what nobody looks at takes no memory.
+A process maps the samples once, instead of being sent them with every task.
+Outcomes lie here until virtual time has come to them: of thousands of devices
+that were asked at one instant, most wait. What nobody looks at takes no memory.
 """
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 
+from edge_fd.desk import Kind, Work
 from edge_fd.requests import Samples
-from edge_fd.task import Task
+from edge_fd.task import Computed, Task
 
 _NONE = Samples(np.empty(0))
 
@@ -31,6 +35,34 @@ class Shelf:
         device = task.device
         proxy = None if device.proxy is None else self.proxy
         return replace(task, device=replace(device, private=self.private[device.name], proxy=proxy))
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An outcome in a file: what virtual time needs of it, and where the rest is."""
+
+    asked: tuple[tuple[Kind, Work], ...]
+    loss: float | None
+    path: str
+
+    def take(self) -> Computed:
+        """Read the outcome, once: the file goes."""
+        path = Path(self.path)
+        with path.open("rb") as file:
+            outcome: Computed = pickle.load(file)  # noqa: S301 - written below, in our own folder
+        path.unlink()
+        return outcome
+
+    def drop(self) -> None:
+        """Delete an outcome that nobody wants."""
+        Path(self.path).unlink()
+
+
+def keep(outcome: Computed, folder: str) -> Kept:
+    """Write an outcome."""
+    with NamedTemporaryFile(dir=folder, prefix="outcome-", delete=False) as file:
+        pickle.dump(outcome, file, pickle.HIGHEST_PROTOCOL)
+    return Kept(outcome.asked, outcome.loss, file.name)
 
 
 def without_samples(task: Task) -> Task:

@@ -29,15 +29,15 @@ from edge_fd.errors import MissingExtraError, UnknownNameError, UsageError
 from edge_fd.kit import KitDevice
 from edge_fd.methods.base import Method
 from edge_fd.requests import Samples
-from edge_fd.simulation.shelf import fill, look, without_samples
-from edge_fd.task import Computed, Replay, Task
+from edge_fd.simulation.shelf import Kept, fill, keep, look, without_samples
+from edge_fd.task import Replay, Task
 
 if TYPE_CHECKING:
     import joblib
 
 BACKENDS = ("processes", "ray", "dask")
 AHEAD = 64
-"""Tasks for each process that are computed at once at most; their outcomes are held."""
+"""Tasks for each process that are computed at once at most."""
 PARTS = 4
 """Batches for each process, so that one slow batch does not keep the others waiting."""
 DESKS = 32
@@ -58,21 +58,22 @@ class Workers:
     ) -> None:
         self._parallel, self._count = parallel, count
         self._bundles, self._samples = bundles, str(samples.absolute())
-        self._ready: dict[str, tuple[Task, Computed]] = {}
-        self._coming: Iterator[tuple[Task, Computed]] = iter(())
+        self._ready: dict[str, tuple[Task, Kept]] = {}
+        self._coming: Iterator[tuple[Task, Kept]] = iter(())
 
     def job(self, task: Task, expected: Expected) -> Replay:
         """Return the computed job of ``task``; ``expected`` are tasks that will be wanted soon."""
         name = task.device.name
         while not self._has(task):
             for done, outcome in self._coming:
-                self._ready[done.device.name] = (done, outcome)
+                self._put(done, outcome)
                 break
             else:
                 others = (other for other in expected() if other.device.name != name)
                 more = (other for other in others if not self._has(other))
                 self._begin([task, *islice(more, AHEAD * self._count - 1)])
-        return Replay(self._ready.pop(name)[1])
+        kept = self._ready.pop(name)[1]
+        return Replay(kept.asked, kept.loss, kept.take)
 
     def on_shelf(self, devices: Mapping[str, KitDevice]) -> dict[str, KitDevice]:
         """Devices whose samples are those on the shelf, so that the others take no memory."""
@@ -83,6 +84,12 @@ class Workers:
         """Wait for what was begun and is not wanted any more."""
         for _ in self._coming:
             pass
+
+    def _put(self, task: Task, outcome: Kept) -> None:
+        name = task.device.name
+        if name in self._ready:  # the device missed something: it will not come to that
+            self._ready[name][1].drop()
+        self._ready[name] = (task, outcome)
 
     def _has(self, task: Task) -> bool:
         found = self._ready.get(task.device.name)
@@ -184,11 +191,11 @@ def _config(backend: str) -> Iterator[None]:
         raise MissingExtraError(error.name, backend) from None
 
 
-def compute(paths: Sequence[str], tasks: Sequence[Task], samples: str) -> list[Computed]:
+def compute(paths: Sequence[str], tasks: Sequence[Task], samples: str) -> list[Kept]:
     """Compute tasks in this process, each with the bundle and the samples of its device."""
     shelf = look(samples)
     return [
-        shelf.put_back(task).compute(_desk(path, task.method))
+        keep(shelf.put_back(task).compute(_desk(path, task.method)), samples)
         for path, task in zip(paths, tasks, strict=True)
     ]
 

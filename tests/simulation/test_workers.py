@@ -21,6 +21,7 @@ from edge_fd.errors import UnknownNameError
 from edge_fd.kit import device_of, prepare
 from edge_fd.knowledge import Knowledge
 from edge_fd.methods.base import Round
+from edge_fd.methods.fd import FD
 from edge_fd.requests import Samples
 from edge_fd.run_folder import Run
 from edge_fd.simulation.shelf import fill, look, without_samples
@@ -110,6 +111,29 @@ def test_an_outcome_is_taken_for_the_task_that_was_foreseen_only(
     assert len(made) == calls
 
 
+def test_outcomes_wait_in_files_that_go_when_they_are_read_or_not_wanted(task: Any) -> None:
+    asked, desk, bundles, samples = task
+
+    def files() -> int:
+        return len(list(samples.glob("outcome-*")))
+
+    with joblib.Parallel(n_jobs=1) as parallel:
+        workers = Workers(parallel, 1, bundles, samples)
+        workers._begin([replace(asked, theta=asked.theta.copy())])
+        job = workers.job(asked, list)
+    assert files() == 1  # not that of the other weights
+    while not job.over:
+        job.answer()
+    assert files() == 1
+    due = asked.compute(desk)
+    np.testing.assert_array_equal(job.theta, due.theta)
+    assert files() == 0
+    assert job.result is not None
+    assert due.result is not None
+    np.testing.assert_array_equal(job.result.value, due.result.value)
+    assert not job.theta.flags.writeable  # else a state would copy it
+
+
 def test_tasks_of_others_are_computed_along_and_not_again(task: Any) -> None:
     asked, _, bundles, samples = task
     other = replace(asked, device=replace(asked.device, name="e"))
@@ -191,6 +215,20 @@ def test_the_steps_of_a_replayed_job_are_those_of_a_job_here(task: Any) -> None:
         live.answer()
     assert list(asked.compute(desk).asked) == steps
     assert [kind for kind, _ in steps] == ["train"]
+
+
+def test_what_a_device_remembers_is_its_own_until_the_task_is_over(task: Any) -> None:
+    """A power cut in mid-computation throws the new memory away; the old one must be as it was."""
+    asked, desk, _, _ = task
+
+    class Remembers(FD):
+        def device_round(self, device: Any, round: Any, knowledge: Any) -> Any:
+            device.memory["seen"] = np.ones(1)
+            return super().device_round(device, round, knowledge)
+
+    remembers = replace(asked, method=Remembers(), device=replace(asked.device, memory={}))
+    assert list(remembers.compute(desk).memory) == ["seen"]
+    assert remembers.device.memory == {}
 
 
 def test_an_unknown_backend_is_refused_with_the_nearest_known() -> None:
