@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from field import ENTRY, Field, Process, Unbroken, deployed, free_port, tree, wait_until
 
-from broker import brokers_found
+from broker import brokers_found, open_broker, topics
+from broker.client import Client, Message
+from broker.frame import encode
 from devices.student import State
-from edge_fd import Scenario, cli, export
-from edge_fd.node import NodeSettings
+from edge_fd import Scenario, cli, export, messages
+from edge_fd.node import NodeSettings, method_of
 from edge_fd.store import DeviceStore, Saved
 from edge_fd.verbs import device as device_verb
 
@@ -152,6 +154,48 @@ def test_an_aggregator_with_other_settings_turns_the_device_away(
     assert "with other settings" in line
     assert "export the bundle again" in line
     assert aggregator.status is None
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("broker", brokers_found()[:1])
+def test_an_upload_without_an_answer_is_sent_again_over_a_connection_that_holds(
+    plans: dict[str, Unbroken], broker: str, tmp_path: Path
+) -> None:
+    """The broker took it, nobody answers, nobody reminds: the device's own patience must end."""
+    plan = plans["fd"]
+    bundle = plan.kit.devices[NAME].bundle
+    fingerprint = method_of(bundle, plan.bundles).fingerprint()
+    online = messages.AggregatorState(1, True, fingerprint, plan.kit.scenario.seed, None)
+    asked = messages.announce(run="fd", round=1, device="", after=0, left_s=300.0, indices=None)
+    with (
+        deployed(plan, tmp_path / "field", broker) as field,
+        open_broker(tmp_path, url=broker, port=field.port),
+        Client(field.url, "mute", subscriptions=topics.aggregator_filters("fd")) as mute,
+    ):
+        mute.start(timeout_s=30.0)
+        state = encode(messages.state(online, run="fd", method="fd"))
+        mute.publish(topics.bcast("fd", "state"), state, retain=True)
+        process = field.device(NAME)
+        hear(mute, "birth", field)
+        mute.publish(topics.bcast("fd", "round"), encode(asked))
+        first, second, third = (hear(mute, "knowledge", field) for _ in range(3))
+        assert first == second == third
+        assert process.status is None
+        assert "disconnected" not in process.text
+
+
+def hear(client: Client, leaf: str, field: Field) -> bytes:
+    """Return the payload of the next message of the device about ``leaf``."""
+    heard: list[bytes] = []
+
+    def came() -> bool:
+        event = client.next_event(timeout_s=0.1)
+        if isinstance(event, Message) and topics.parse(event.topic).leaf == leaf:
+            heard.append(event.payload)
+        return bool(heard)
+
+    wait_until(came, leaf, state=field.tell)
+    return heard[0]
 
 
 def serve(field: Field, *more: str) -> Process:
