@@ -1,8 +1,10 @@
-"""Whether a radio can carry a method's uploads at all, and what would fit where it cannot."""
+"""Whether a radio can carry a method's uploads at all, and what would help where it cannot."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import channel_sim
 from edge_fd import methods
@@ -14,6 +16,43 @@ from edge_fd.methods.base import Method
 
 CHOICES = 3
 """How many methods and codecs that would fit are named."""
+
+REMEDIES: Mapping[str, str] = MappingProxyType(
+    {
+        "below_sensitivity": "is too weak to be heard: give a smaller channel.max_m or more power",
+        "collision": "was hit by others' messages: give fewer devices to a station"
+        " (channel.cell_devices)",
+        "retry_limit": "had every attempt fail: give a smaller channel.max_m, more power or fewer"
+        " devices to a station (channel.cell_devices)",
+        "duty_cycle": "is more airtime than the law allows: give another method or codec, or"
+        " another radio",
+        "queue": "came when all of a station's buffers were full: give fewer devices to a station"
+        " (channel.cell_devices)",
+        "battery": "is of a device whose battery was empty: give larger batteries in [dropout]",
+        "under way": "is a message not through yet: give a longer rounds.join_s or a faster radio",
+        "off": "is a transfer cut by an outage or a device that went down: give a faster radio or"
+        " longer up times in [dropout]",
+    }
+)
+"""By the reason for which most messages were lost."""
+
+
+def found_nobody(waited_s: float, fates: Mapping[str, int]) -> str:
+    """Say why no device was found in ``waited_s``.
+
+    ``fates`` counts the messages that did not arrive, by reason of
+    :data:`channel_sim.medium.REASONS`, and those still ``under way``.
+    """
+    told = f"the simulation found no device within {waited_s:g} s"
+    if not fates:
+        return (
+            f"{told}: none came up, none had a link, or their batteries were empty at once;"
+            " give longer up times or larger batteries in [dropout]"
+        )
+    counts = sorted(fates.items(), key=lambda one: -one[1])
+    why = ", ".join(f"{count} {fate}" for fate, count in counts)
+    most = counts[0][0]
+    return f"{told}; messages: {why}; {most!r} {REMEDIES[most]}"
 
 
 def check_reach(kit: Kit) -> None:

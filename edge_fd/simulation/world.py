@@ -34,7 +34,7 @@ from edge_fd.simulation.cells import Cells, build_cells
 from edge_fd.simulation.lives import build_lives
 from edge_fd.simulation.node import KEEPALIVE_S, Node, Power
 from edge_fd.simulation.radio import Flight, Radio
-from edge_fd.simulation.reach import check_reach
+from edge_fd.simulation.reach import check_reach, found_nobody
 from edge_fd.simulation.timer import Timer
 from edge_fd.simulation.workers import Workers, open_workers
 from edge_fd.streams import stream
@@ -136,7 +136,8 @@ class World:
         give_up_s = JOIN_PATIENCE * self._kit.plan.join_s
         while not self.aggregator.finished:
             if self.aggregator.number == 0 and self.env.now > give_up_s:
-                raise UsageError(self._nobody(give_up_s))
+                fates = self._lost + Counter({"under way": self._radio.under_way})
+                raise UsageError(found_nobody(give_up_s, fates))
             self.env.step()
         # The last receipts: on a slow radio they take their time, but nobody waits for ever.
         end_s = self.env.now + self._kit.plan.deadline_s
@@ -144,23 +145,6 @@ class World:
         while self._radio.under_way and self.env.now < end_s:
             self.env.step()
         self.recorder.flush(before=self._kit.plan.rounds + 1)
-
-    def _nobody(self, waited_s: float) -> str:
-        """Why no device was found; an outage that cuts each transfer is easily overlooked."""
-        told = f"the simulation found no device within {waited_s:g} s"
-        if not self._lost:
-            return (
-                f"{told}: none came up, none had a link, or their batteries were empty at once;"
-                " give longer up times or larger batteries in [dropout]"
-            )
-        why = ", ".join(f"{count} {reason}" for reason, count in self._lost.most_common())
-        remedy = (
-            "'off' is a transfer cut by an outage or a device that went down: give a faster radio"
-            " or longer up times in [dropout]"
-            if self._lost.most_common(1)[0][0] == "off"
-            else "give a shorter distance, more power or larger batteries"
-        )
-        return f"{told}; messages lost: {why}; {remedy}"
 
     def _build_recorder(
         self, run_folder: RunFolder, on_round: Callable[[RoundRecord], None]

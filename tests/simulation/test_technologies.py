@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 import channel_sim
+from channel_sim.medium import REASONS
 from edge_fd.errors import UsageError
 from edge_fd.report import comparison_table
+from edge_fd.simulation.reach import REMEDIES, found_nobody
 
 # Near enough that a lone message gets through, and slow enough for each of them.
 NEAR = {"min_m": 5.0, "max_m": 15.0}
@@ -124,9 +127,37 @@ def test_what_cannot_work_is_refused_before_the_run(
 
 def test_where_outages_cut_every_transfer_the_error_says_so(tiny: Any) -> None:
     """No LoRaWAN frame with its back-off fits between two outages."""
-    with pytest.raises(UsageError, match=r"lost: \d+ off.*cut by an outage.*longer up times"):
+    with pytest.raises(UsageError, match=r"messages: \d+ off.*cut by an outage.*longer up times"):
         tiny.simulate(
             channel={"preset": "lorawan_eu868", "model": "preset", **NEAR},
             dropout={"link_up_s": 0.2, "link_down_s": 1.0},
             rounds={**PATIENT, "join_s": 60.0},
         )
+
+
+def test_where_a_birth_takes_longer_than_the_patience_the_error_says_so(tiny: Any) -> None:
+    """A birth takes two LoRaWAN frames; after 0.4 s on air the law wants 99 times as much off."""
+    with pytest.raises(UsageError, match=r"messages: 3 under way.*longer rounds\.join_s"):
+        tiny.simulate(
+            channel={"preset": "lorawan_eu868", "model": "preset", **NEAR},
+            rounds={**PATIENT, "join_s": 0.1},
+        )
+
+
+def test_every_way_to_lose_a_message_has_a_remedy() -> None:
+    """A deadline of a message is never set by a run."""
+    assert set(REMEDIES) - {"under way"} == set(REASONS) - {"delivered", "deadline"}
+
+
+@pytest.mark.parametrize(
+    ("fates", "words"),
+    [
+        ({"collision": 7, "below_sensitivity": 2}, "7 collision, 2 below_sens.*cell_devices"),
+        ({"collision": 2, "below_sensitivity": 7}, "7 below_sens.*, 2 coll.*smaller channel.max_m"),
+        ({"under way": 7, "battery": 1}, "7 under way, 1 battery; .*rounds.join_s"),
+    ],
+)
+def test_the_remedy_is_for_what_most_messages_were_lost_to(
+    fates: dict[str, int], words: str
+) -> None:
+    assert re.search(words, found_nobody(60.0, fates))
