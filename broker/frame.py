@@ -57,7 +57,7 @@ _VERSION, _KIND, _RUN, _ROUND, _DEVICE, _METHOD, _ARRAYS, _META, _CRC = range(9)
 _NAMES: Final = ("version", "kind", "run", "round", "device", "method", "arrays", "meta", "crc")
 _TYPES: Final = (int, int, str, int, str, str, dict, dict, bytes)
 _REQUIRED: Final = (_VERSION, _KIND, _CRC)
-_CRC_BYTES: Final = 4
+CRC_BYTES: Final = 4
 _ROUND_MAX: Final = 2**32 - 1
 _INTEGERS: Final = 2**64  # RFC 8949, clause 3.1: from -2^64 to 2^64 - 1
 _META_DEPTH: Final = 3  # the frame is the first level, its meta the second
@@ -116,7 +116,7 @@ def encode_sized(frame: Frame, *, compress: bool = False) -> tuple[bytes, FrameS
     data = _sealed([
         head_of(MAP, count) + cbor2.dumps(head)[1:],
         *arrays,
-        cbor2.dumps(tail | {_CRC: b""}, canonical=True)[1:-1] + head_of(BYTES, _CRC_BYTES),
+        cbor2.dumps(tail | {_CRC: b""}, canonical=True)[1:-1] + head_of(BYTES, CRC_BYTES),
     ])  # fmt: skip
     _check_size(data, LIMITS)
     if len(data) - payload > LIMITS.items:  # an item takes a byte beside the arrays' data
@@ -193,11 +193,11 @@ def _sealed(parts: Iterable[bytes | memoryview]) -> bytes:
     parts, crc = list(parts), 0
     for part in parts:
         crc = zlib.crc32(part, crc)
-    return b"".join((*parts, crc.to_bytes(_CRC_BYTES, "big")))
+    return b"".join((*parts, crc.to_bytes(CRC_BYTES, "big")))
 
 
 def _crc(data: bytes | memoryview) -> bytes:
-    return zlib.crc32(data).to_bytes(_CRC_BYTES, "big")
+    return zlib.crc32(data).to_bytes(CRC_BYTES, "big")
 
 
 def _packed(arrays: Mapping[str, Array], *, compress: bool) -> tuple[list[bytes | memoryview], int]:
@@ -230,7 +230,7 @@ def _read_only(array: Array) -> Array:
 def _read(data: bytes, limits: Limits) -> dict[int, Any]:
     """Bytes to the checked top-level map; its arrays are still in their coded form."""
     _check_size(data, limits)
-    if _crc(memoryview(data)[:-_CRC_BYTES]) != data[-_CRC_BYTES:]:
+    if _crc(memoryview(data)[:-CRC_BYTES]) != data[-CRC_BYTES:]:
         raise FrameError("crc", f"the checksum does not fit the {len(data)} bytes: damaged or cut")
     check_structure(data, limits=limits, tags=ARRAY_TAGS)
     body: dict[int, Any] = cbor2.loads(data)

@@ -79,7 +79,7 @@ class Aggregator:
         self._fingerprint = method.fingerprint()
         self._devices = frozenset(plan.devices)
         self._rounds = Rounds(plan, history)
-        self._admitted: dict[str, tuple[bytes, Knowledge | None]] = {}
+        self._admitted: dict[tuple[str, int], tuple[bytes, Knowledge | None]] = {}
         self._job_round = 0
         self._given: dict[str, int] = {}
 
@@ -156,6 +156,7 @@ class Aggregator:
         if job is None or not job.over or job.result is None:
             raise RuntimeError(f"round {self._job_round} is not fused yet")
         self.job = None
+        job.result.freeze()
         self.outcome = Outcome(self._job_round, job.result, job.state, job.memory, job.states)
         self._keeper.keep(self.outcome)
         self._watcher.fused(self.outcome)
@@ -191,7 +192,7 @@ class Aggregator:
                 "method", f"method {frame.method!r}; this run's is {self._method.name!r}"
             )
         if self.number - self._plan.reach <= frame.round <= self.number:
-            self._admitted[name] = payload, self._admit(name, frame)
+            self._admitted[name, frame.round] = payload, self._admit(name, frame)
         return self._do(self._rounds.offer(name, frame.round, payload, now_s), now_s)
 
     def _birth(self, name: str, said: messages.Birth, now_s: float) -> list[Out]:
@@ -259,12 +260,13 @@ class Aggregator:
         if self.outcome.round >= action.round:  # fused in an earlier life, not yet recorded
             self._watcher.fused(self.outcome)
             return self._do(self._rounds.fused(action.round, now_s), now_s)
-        uploads = {
-            name: knowledge
-            for name, raw in action.contributions.items()
-            if (knowledge := self._knowledge_in(name, raw)) is not None
-        }
-        self._admitted = {}
+        uploads = {}
+        for name, raw in action.contributions.items():
+            knowledge = self._knowledge_in(name, action.round - action.staleness.get(name, 0), raw)
+            if knowledge is not None:
+                uploads[name] = knowledge
+        oldest = self.number - self._plan.reach
+        self._admitted = {at: kept for at, kept in self._admitted.items() if at[1] >= oldest}
         self._job_round = action.round
         self.job = self._job(uploads, action.staleness)
         return []
@@ -296,9 +298,9 @@ class Aggregator:
             half, held.desk, self.outcome.state, rng, round=number, memory=memory, others=others
         )
 
-    def _knowledge_in(self, name: str, raw: bytes) -> Knowledge | None:
+    def _knowledge_in(self, name: str, number: int, raw: bytes) -> Knowledge | None:
         """Knowledge of a contribution; after a restart it is known by its bytes alone."""
-        read, knowledge = self._admitted.get(name, (b"", None))
+        read, knowledge = self._admitted.pop((name, number), (b"", None))
         return knowledge if read is raw else self._admit(name, decode(raw))
 
     def _admit(self, name: str, frame: Frame) -> Knowledge | None:

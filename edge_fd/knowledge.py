@@ -67,6 +67,13 @@ class Fused:
         """Return what ``device`` is to receive, None where there is nothing for it."""
         return self.each.get(device, self.shared)
 
+    def freeze(self) -> None:
+        """Make all arrays read-only: as many frames as are to carry them can share them."""
+        for piece in (self.shared, *self.each.values()):
+            if piece is not None:
+                for array in (piece.value, *piece.exact.values()):
+                    array.setflags(write=False)
+
     def canonical(self) -> bytes:
         """Canonical CBOR of arrays and sample ids, without envelope: what two runs compare."""
         pieces = {"": self.shared, **self.each}

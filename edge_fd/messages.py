@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias, cast
 
 from broker import topics
 from broker.errors import FrameError
-from broker.frame import Frame, as_read, decode, encode_sized
+from broker.frame import CRC_BYTES, Frame, as_read, decode, encode_sized
 from edge_fd.codecs import Codec, from_frame, paper_bits, to_frame
 from edge_fd.knowledge import VALUE_OF_KIND, Exact, Knowledge
 from edge_fd.ledger import message_bytes
@@ -58,6 +58,13 @@ class Out:
     def piece(self) -> Knowledge | None:
         """The knowledge in it, once for all; raises FrameError where there is none."""
         return read_piece(self.frame)
+
+    def light(self) -> Out:
+        """This message for a driver that hands the frame over: of its bytes the checksum stays.
+
+        Thousands of messages that wait for a radio would take the memory of their bytes.
+        """
+        return self if self.made is None else replace(self, payload=self.payload[-CRC_BYTES:])
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,9 @@ class Participant:
     """One device in one run; ``save`` makes its state durable before anything is sent.
 
     ``jobs`` begins the computing of a task; None computes it here.
-    ``buffered`` tells how the aggregator's rounds are.
+    ``buffered`` tells how the aggregator's rounds are. A driver that hands
+    frames over instead of bytes keeps uploads ``light`` (:meth:`Out.light`),
+    and gives back the last ``upload`` of an earlier life.
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class Participant:
         jitter_s: float = 0.0,
         buffered: bool = False,
         jobs: Callable[[Task], Job[Knowledge | None] | Replay] | None = None,
+        upload: Out | None = None,
+        light: bool = False,
     ) -> None:
         self.identity = identity
         self.desk = desk
@@ -79,8 +83,9 @@ class Participant:
         self._jobs = jobs or self._here
         self._fingerprint = method.fingerprint()
         self._acknowledged = 0
-        self._made: Out | None = None
-        """The last upload of this life."""
+        self._light = light
+        self.upload = upload
+        """The last upload, where it was made here."""
         self._session = Session(
             done=self.saved.done,
             upload=self.saved.upload,
@@ -152,7 +157,7 @@ class Participant:
             method=self._method.name,
         )
         made = out(self._topic("knowledge"), frame, compress=self._codec.compress, paper_bits=bits)
-        self._made = made
+        self.upload = made = made.light() if self._light else made
         state = State(theta, self.desk.student.initial.opt)
         self.saved = Saved(number, made.payload, state, job.memory)
         self._save(self.saved)
@@ -270,11 +275,11 @@ class Participant:
         return replace(made, round=max(1, self.saved.done))
 
     def _upload(self, action: session.SendUpload) -> Out:
-        topic, made = self._topic("knowledge"), self._made
+        topic, made = self._topic("knowledge"), self.upload
         if made is None:  # computed in an earlier life
             made = Out(topic, action.upload, action.round, message_bytes(topic, action.upload))
         # A paper counts a number once, however often it had to be sent.
-        self._made = replace(made, cost=made.cost and replace(made.cost, paper_bits=0))
+        self.upload = replace(made, cost=made.cost and replace(made.cost, paper_bits=0))
         return made
 
     def _topic(self, leaf: str) -> str:

@@ -86,9 +86,8 @@ class DeviceStore:
                     f"state folder {self.folder} belongs to {key} {values[key]!r},"
                     f" not {mine!r}; give this device another --state, or remove the folder"
                 )
-        # Copies, since what is read back is read-only and a method may write into its memory.
         memory = {
-            name.removeprefix("memory/"): np.array(array)
+            name.removeprefix("memory/"): array
             for name, array in arrays.items()
             if name.startswith("memory/")
         }

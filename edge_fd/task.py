@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from devices.contents import Array
 from devices.student import State
 from edge_fd.desk import Desk, Job, Kind, Work
@@ -34,7 +36,8 @@ class Task:
 
     def start(self, desk: Desk) -> Job[Knowledge | None]:
         """Begin to compute; the task itself is left as it is."""
-        memory: Memory = dict(self.device.memory)
+        # Copies: a method may write into its memory, and what was saved must stay as it is.
+        memory: Memory = {name: np.array(kept) for name, kept in self.device.memory.items()}
         device = replace(self.device, memory=memory)
         half = self.method.device_round(device, self.round, self.knowledge)
         rng = stream(self.round.seed, "device", device.name, self.round.number, "batches")

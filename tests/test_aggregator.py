@@ -152,6 +152,22 @@ def test_the_same_contributions_give_the_same_bytes_in_any_order() -> None:
     assert len(found) == 1
 
 
+def test_two_contributions_of_one_device_at_once_are_told_apart_without_their_bytes() -> None:
+    """One to an older round counts in this buffer, and a second one is put into the next."""
+    plan = replace(PLAN, rounds=3, buffer=2, max_staleness=2)
+    found = []
+    for light in (False, True):
+        me = opened(Tape(), plan=plan)
+        for name, number in (("a", 1), ("b", 1), ("c", 1), ("c", 2), ("a", 2), ("b", 3)):
+            made = out(topics.up(RUN, name, "knowledge"), frame(name, number))
+            me.receive_out(made.light() if light else made, 1.0)
+            if me.job is not None:
+                fuse(me)
+                found.append((light, me.outcome.round, me.outcome.fused.sha256))
+    assert [at[:2] for at in found] == [(light, n) for light in (False, True) for n in (1, 2, 3)]
+    assert [at[2] for at in found[:3]] == [at[2] for at in found[3:]]
+
+
 def test_a_run_from_birth_to_end() -> None:
     tape = Tape()
     me = aggregator(tape)

@@ -64,6 +64,7 @@ class Node:
         self._profile, self._power, self._recorder = profile, power, recorder
         self._send, self._booted, self._died, self._jobs = send, booted, died, jobs
         self._saved = Saved(0, b"", desk.student.initial)
+        self._upload: Out | None = None
         self._timer = Timer(env, self._tick)
         self._job: simpy.Process | None = None
         self._computed: tuple[int, float] = (0, 0.0)
@@ -162,6 +163,8 @@ class Node:
             jitter_s=kit.scenario.rounds.jitter_s,
             buffered=kit.plan.buffer > 0,
             jobs=None if jobs is None else lambda task: jobs(self, task),
+            upload=self._upload,
+            light=True,
         )
         self._act(self._participant.connected(self._env.now))
         self._booted(self)
@@ -176,6 +179,7 @@ class Node:
         mine = self._job is self._env.active_process
         if self._job is not None and self._job.is_alive and not mine:
             self._job.interrupt()
+        self._upload = self._participant.upload
         self._died(self.name, *self._participant.will())
 
     def _rest(self) -> None:

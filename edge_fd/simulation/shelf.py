@@ -1,18 +1,20 @@
 """Samples and outcomes of simulated devices on disk, for processes that compute elsewhere.
 
 A process maps the samples once, instead of being sent them with every task.
-Outcomes lie here until virtual time has come to them: of thousands of devices
-that were asked at one instant, most wait. What nobody looks at takes no memory.
+Outcomes stay here: of thousands of devices that were asked at one instant most
+wait, and weights are looked at once in a round. What nobody looks at takes no memory.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import IO
 
 import numpy as np
 
@@ -20,6 +22,8 @@ from edge_fd.desk import Kind, Work
 from edge_fd.requests import Samples
 from edge_fd.task import Computed, Task
 
+ALIGNED = 64
+"""Arrays begin at multiples of so many bytes, so that they can be used where they lie."""
 _NONE = Samples(np.empty(0))
 
 
@@ -39,30 +43,52 @@ class Shelf:
 
 @dataclass(frozen=True)
 class Kept:
-    """An outcome in a file: what virtual time needs of it, and where the rest is."""
+    """An outcome in a file of several: what virtual time needs of it, and where the rest is.
+
+    ``spans`` are first and last byte of its pickle and of each array's data.
+    """
 
     asked: tuple[tuple[Kind, Work], ...]
     loss: float | None
     path: str
+    spans: tuple[tuple[int, int], ...]
 
-    def take(self) -> Computed:
-        """Read the outcome, once: the file goes."""
-        path = Path(self.path)
-        with path.open("rb") as file:
-            outcome: Computed = pickle.load(file)  # noqa: S301 - written below, in our own folder
-        path.unlink()
+    def take(self, mapped: mmap) -> Computed:
+        """Return the outcome; its arrays are read-only and lie in the file that is ``mapped``."""
+        view = memoryview(mapped)
+        pickled, *buffers = (view[start:end] for start, end in self.spans)
+        outcome: Computed = pickle.loads(  # noqa: S301 - written below, in our own folder
+            pickled, buffers=buffers
+        )
         return outcome
 
-    def drop(self) -> None:
-        """Delete an outcome that nobody wants."""
-        Path(self.path).unlink()
+
+def keep(outcomes: Iterable[Computed], folder: str) -> list[Kept]:
+    """Write outcomes to one file."""
+    kept = []
+    with NamedTemporaryFile(dir=folder, prefix="outcomes-", delete=False) as file:
+        for outcome in outcomes:
+            buffers: list[pickle.PickleBuffer] = []
+            pickled = pickle.dumps(outcome, pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
+            parts: list[bytes | memoryview] = [pickled, *(buffer.raw() for buffer in buffers)]
+            spans = tuple(_append(file, data) for data in parts)
+            kept.append(Kept(outcome.asked, outcome.loss, file.name, spans))
+    return kept
 
 
-def keep(outcome: Computed, folder: str) -> Kept:
-    """Write an outcome."""
-    with NamedTemporaryFile(dir=folder, prefix="outcome-", delete=False) as file:
-        pickle.dump(outcome, file, pickle.HIGHEST_PROTOCOL)
-    return Kept(outcome.asked, outcome.loss, file.name)
+def map_away(path: str) -> mmap:
+    """Map a file and delete it: its bytes stay for as long as the map, or a view of it, does."""
+    with Path(path).open("rb") as file:
+        mapped = mmap(file.fileno(), 0, access=ACCESS_READ)
+    Path(path).unlink()
+    return mapped
+
+
+def _append(file: IO[bytes], data: bytes | memoryview) -> tuple[int, int]:
+    start = -file.tell() % ALIGNED + file.tell()
+    file.seek(start)
+    file.write(data)
+    return start, file.tell()
 
 
 def without_samples(task: Task) -> Task:

@@ -16,20 +16,24 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain, islice
+from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+import numpy as np
 
 from devices.bundle import read_bundle
 from devices.student import Student
 from edge_fd.desk import Desk
 from edge_fd.errors import MissingExtraError, UnknownNameError, UsageError
-from edge_fd.kit import KitDevice
+from edge_fd.kit import Kit, KitDevice
 from edge_fd.methods.base import Method
 from edge_fd.requests import Samples
-from edge_fd.simulation.shelf import Kept, fill, keep, look, without_samples
+from edge_fd.simulation.shelf import Kept, fill, keep, look, map_away, without_samples
 from edge_fd.task import Replay, Task
 
 if TYPE_CHECKING:
@@ -58,38 +62,39 @@ class Workers:
     ) -> None:
         self._parallel, self._count = parallel, count
         self._bundles, self._samples = bundles, str(samples.absolute())
-        self._ready: dict[str, tuple[Task, Kept]] = {}
-        self._coming: Iterator[tuple[Task, Kept]] = iter(())
+        self._ready: dict[str, tuple[Task, Replay]] = {}
+        self._coming: Iterator[tuple[Task, Replay]] = iter(())
+        self._maps: WeakSet[mmap] = WeakSet()
 
     def job(self, task: Task, expected: Expected) -> Replay:
         """Return the computed job of ``task``; ``expected`` are tasks that will be wanted soon."""
         name = task.device.name
         while not self._has(task):
             for done, outcome in self._coming:
-                self._put(done, outcome)
+                # Where the device missed something it will not come to what was foreseen.
+                self._ready[done.device.name] = done, outcome
                 break
             else:
                 others = (other for other in expected() if other.device.name != name)
                 more = (other for other in others if not self._has(other))
                 self._begin([task, *islice(more, AHEAD * self._count - 1)])
-        kept = self._ready.pop(name)[1]
-        return Replay(kept.asked, kept.loss, kept.take)
+        return self._ready.pop(name)[1]
 
-    def on_shelf(self, devices: Mapping[str, KitDevice]) -> dict[str, KitDevice]:
-        """Devices whose samples are those on the shelf, so that the others take no memory."""
+    def on_shelf(self, kit: Kit) -> Kit:
+        """The kit with the samples of devices from the shelf and without those they came from.
+
+        What they took in memory is free once nobody has the kit as it was.
+        """
         private = look(self._samples).private
-        return {name: replace(device, private=private[name]) for name, device in devices.items()}
+        devices = {name: replace(me, private=private[name]) for name, me in kit.devices.items()}
+        none = np.empty((0, *kit.dataset.x.shape[1:]), kit.dataset.x.dtype)
+        dataset = replace(kit.dataset, x=none, y=np.empty(0, np.int64), group=None)
+        return replace(kit, devices=devices, dataset=dataset)
 
     def finish(self) -> None:
         """Wait for what was begun and is not wanted any more."""
         for _ in self._coming:
             pass
-
-    def _put(self, task: Task, outcome: Kept) -> None:
-        name = task.device.name
-        if name in self._ready:  # the device missed something: it will not come to that
-            self._ready[name][1].drop()
-        self._ready[name] = (task, outcome)
 
     def _has(self, task: Task) -> bool:
         found = self._ready.get(task.device.name)
@@ -97,12 +102,31 @@ class Workers:
 
     def _begin(self, tasks: Sequence[Task]) -> None:
         """Have tasks computed; their outcomes come in this order, while others still compute."""
-        _trim()
+        self._trim()
         size = -(-len(tasks) // (PARTS * self._count))
         parts = [tasks[start : start + size] for start in range(0, len(tasks), size)]
         outcomes = self._parallel([self._call(part) for part in parts])
-        pairs = (zip(*each, strict=True) for each in zip(parts, outcomes, strict=True))
+        pairs = (
+            zip(part, self._replays(kept), strict=True)
+            for part, kept in zip(parts, outcomes, strict=True)
+        )
         self._coming = chain.from_iterable(pairs)
+
+    def _replays(self, kept: Sequence[Kept]) -> list[Replay]:
+        mapped = map_away(kept[0].path)
+        self._maps.add(mapped)
+        return [Replay(one.asked, one.loss, partial(one.take, mapped)) for one in kept]
+
+    def _trim(self) -> None:
+        """Give pages back to the system that were looked at, or that glibc keeps for later.
+
+        With thousands of devices they would come to more than all weights.
+        """
+        for mapped in self._maps:
+            mapped.madvise(MADV_DONTNEED)
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+        if trim is not None:  # another C library has none
+            trim(0)
 
     def _call(self, part: Sequence[Task]) -> Any:
         from joblib import delayed
@@ -147,16 +171,6 @@ def open_workers(
         workers.finish()
 
 
-def _trim() -> None:
-    """Give free pages back to the system: glibc keeps those that outcomes have passed through.
-
-    With thousands of devices they would come to more than all weights.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:  # another C library has none
-        trim(0)
-
-
 def check_workers(count: int, backend: str) -> None:
     """Raise UsageError for a count or a backend that is none."""
     if backend not in BACKENDS:
@@ -194,10 +208,11 @@ def _config(backend: str) -> Iterator[None]:
 def compute(paths: Sequence[str], tasks: Sequence[Task], samples: str) -> list[Kept]:
     """Compute tasks in this process, each with the bundle and the samples of its device."""
     shelf = look(samples)
-    return [
-        keep(shelf.put_back(task).compute(_desk(path, task.method)), samples)
+    outcomes = (
+        shelf.put_back(task).compute(_desk(path, task.method))
         for path, task in zip(paths, tasks, strict=True)
-    ]
+    )
+    return keep(outcomes, samples)
 
 
 @lru_cache(DESKS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def simulate(
         RunFolder(folder) as run_folder,
     ):
         if crew is not None:
-            kit = replace(kit, devices=crew.on_shelf(kit.devices))
+            kit = crew.on_shelf(kit)
         run_folder.start(scenario.to_toml(), run_facts(kit, "simulated", command))
         World(kit, cells, profiles, run_folder, workers=crew, on_round=on_round).run()
         run = load_run(folder)
@@ -224,7 +223,7 @@ class World:
     def _act(self, outs: list[Out]) -> None:
         if self.aggregator.number != self._number:
             self._number, self._opened_s = self.aggregator.number, self.env.now
-        for message in outs:
+        for message in map(Out.light, outs):
             if message.retain:
                 self._retained = message
             names = [message.device] if message.device else list(self._kit.devices)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from edge_fd.desk import Desk
 from edge_fd.errors import UnknownNameError
 from edge_fd.kit import device_of, prepare
 from edge_fd.knowledge import Knowledge
-from edge_fd.methods.base import Round
+from edge_fd.methods.base import Device, Round
 from edge_fd.methods.fd import FD
 from edge_fd.requests import Samples
 from edge_fd.run_folder import Run
@@ -64,6 +65,24 @@ def task(tiny: Any, tmp_path: Path) -> tuple[Task, Desk, dict[str, Path], Path]:
     made = Task(kit.method, device_of(kit, me), Round(1, seed=3), None, theta)
     fill(tmp_path, {name: me.private, "e": me.private}, None)
     return made, desk, {name: me.bundle_path, "e": me.bundle_path}, tmp_path
+
+
+@dataclass(frozen=True)
+class Counting(FD):
+    """FD that counts in its memory, in place."""
+
+    def device_round(self, device: Device, round: Round, knowledge: Knowledge | None) -> Any:
+        device.memory["seen"] += 1
+        return super().device_round(device, round, knowledge)
+
+
+def test_a_method_may_write_into_its_memory_and_what_was_saved_stays(task: Any) -> None:
+    asked, desk, _, _ = task
+    seen = np.zeros(1, np.int64)
+    seen.setflags(write=False)  # as what comes from disk, or from another process
+    device = replace(asked.device, memory={"seen": seen})
+    job = replace(asked, method=Counting(), device=device).start(desk)
+    assert (job.memory["seen"], seen) == (1, 0)
 
 
 def test_what_was_foreseen_otherwise_is_computed_anew(task: Any) -> None:
@@ -111,27 +130,33 @@ def test_an_outcome_is_taken_for_the_task_that_was_foreseen_only(
     assert len(made) == calls
 
 
-def test_outcomes_wait_in_files_that_go_when_they_are_read_or_not_wanted(task: Any) -> None:
+def test_outcomes_lie_in_files_that_go_with_who_looks_at_them(task: Any) -> None:
     asked, desk, bundles, samples = task
-
-    def files() -> int:
-        return len(list(samples.glob("outcome-*")))
-
+    other = replace(asked, device=replace(asked.device, name="e"))
+    due = [one.compute(desk) for one in (asked, other)]
     with joblib.Parallel(n_jobs=1) as parallel:
         workers = Workers(parallel, 1, bundles, samples)
         workers._begin([replace(asked, theta=asked.theta.copy())])
-        job = workers.job(asked, list)
-    assert files() == 1  # not that of the other weights
-    while not job.over:
-        job.answer()
-    assert files() == 1
-    due = asked.compute(desk)
-    np.testing.assert_array_equal(job.theta, due.theta)
-    assert files() == 0
-    assert job.result is not None
-    assert due.result is not None
-    np.testing.assert_array_equal(job.result.value, due.result.value)
-    assert not job.theta.flags.writeable  # else a state would copy it
+        jobs = [workers.job(asked, lambda: [other]), workers.job(other, list)]
+        thetas = [job.theta for job in jobs]
+        workers._trim()
+        assert not list(samples.glob("outcomes-*"))
+        for theta, job, one in zip(thetas, jobs, due, strict=True):
+            np.testing.assert_array_equal(theta, one.theta)
+            assert job.result is not None
+            assert one.result is not None
+            np.testing.assert_array_equal(job.result.value, one.result.value)
+            assert not theta.flags.writeable  # else a state would copy it
+            assert theta.flags.aligned
+            assert theta.__array_interface__["data"][0] % 64 == 0
+        assert len(workers._maps) == 2
+        del jobs, job
+        workers.finish()
+        gc.collect()
+        assert len(workers._maps) == 2  # their weights are still looked at
+        del thetas, theta
+        gc.collect()
+        assert len(workers._maps) == 0
 
 
 def test_tasks_of_others_are_computed_along_and_not_again(task: Any) -> None:
