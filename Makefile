@@ -32,7 +32,7 @@ demo: install broker  ## a real deployment here and a larger one simulated, comp
 	$(BIN)/edge-fd demo --out runs/demo
 
 test: install broker  ## all tests, against every broker found
-	$(BIN)/python -m pytest -q --numprocesses $(TESTERS) --dist loadfile
+	$(BIN)/python -m pytest -q --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 check: install  ## lint, format and types
 	$(BIN)/ruff check .
