@@ -34,7 +34,7 @@ from edge_fd.kit import Kit, KitDevice
 from edge_fd.methods.base import Method
 from edge_fd.requests import Samples
 from edge_fd.simulation.shelf import Kept, fill, keep, look, map_away, without_samples
-from edge_fd.task import Replay, Task
+from edge_fd.task import Computed, Replay, Task
 
 if TYPE_CHECKING:
     import joblib
@@ -65,20 +65,24 @@ class Workers:
         self._ready: dict[str, tuple[Task, Replay]] = {}
         self._coming: Iterator[tuple[Task, Replay]] = iter(())
         self._maps: WeakSet[mmap] = WeakSet()
+        self._looks = 0
 
     def job(self, task: Task, expected: Expected) -> Replay:
         """Return the computed job of ``task``; ``expected`` are tasks that will be wanted soon."""
         name = task.device.name
         while not self._has(task):
             for done, outcome in self._coming:
-                # Where the device missed something it will not come to what was foreseen.
                 self._ready[done.device.name] = done, outcome
                 break
             else:
                 others = (other for other in expected() if other.device.name != name)
-                more = (other for other in others if not self._has(other))
-                self._begin([task, *islice(more, AHEAD * self._count - 1)])
+                self._begin(chain([task], others))
         return self._ready.pop(name)[1]
+
+    def ahead(self, expected: Expected) -> None:
+        """Have what will be wanted soon computed, after what was begun before."""
+        self.finish()
+        self._begin(expected())
 
     def on_shelf(self, kit: Kit) -> Kit:
         """The kit with the samples of devices from the shelf and without those they came from.
@@ -92,35 +96,21 @@ class Workers:
         return replace(kit, devices=devices, dataset=dataset)
 
     def finish(self) -> None:
-        """Wait for what was begun and is not wanted any more."""
-        for _ in self._coming:
-            pass
+        """Wait for what was begun."""
+        for done, outcome in self._coming:
+            # Where the device missed something it will not come to what was foreseen.
+            self._ready[done.device.name] = done, outcome
 
-    def _has(self, task: Task) -> bool:
-        found = self._ready.get(task.device.name)
-        return found is not None and _same(found[0], task)
+    def looked(self) -> None:
+        """Count one more look at an outcome, which brings its neighbours into memory as well."""
+        self._looks += 1
+        if self._looks % (AHEAD * self._count) == 0:
+            self.trim()
 
-    def _begin(self, tasks: Sequence[Task]) -> None:
-        """Have tasks computed; their outcomes come in this order, while others still compute."""
-        self._trim()
-        size = -(-len(tasks) // (PARTS * self._count))
-        parts = [tasks[start : start + size] for start in range(0, len(tasks), size)]
-        outcomes = self._parallel([self._call(part) for part in parts])
-        pairs = (
-            zip(part, self._replays(kept), strict=True)
-            for part, kept in zip(parts, outcomes, strict=True)
-        )
-        self._coming = chain.from_iterable(pairs)
-
-    def _replays(self, kept: Sequence[Kept]) -> list[Replay]:
-        mapped = map_away(kept[0].path)
-        self._maps.add(mapped)
-        return [Replay(one.asked, one.loss, partial(one.take, mapped)) for one in kept]
-
-    def _trim(self) -> None:
+    def trim(self) -> None:
         """Give pages back to the system that were looked at, or that glibc keeps for later.
 
-        With thousands of devices they would come to more than all weights.
+        With thousands of devices they would come to more than all the rest.
         """
         for mapped in self._maps:
             mapped.madvise(MADV_DONTNEED)
@@ -133,6 +123,34 @@ class Workers:
 
         paths = [str(self._bundles[task.device.name].absolute()) for task in part]
         return delayed(compute)(paths, [without_samples(task) for task in part], self._samples)
+
+    def _has(self, task: Task) -> bool:
+        found = self._ready.get(task.device.name)
+        return found is not None and _same(found[0], task)
+
+    def _begin(self, expected: Iterable[Task]) -> None:
+        """Have tasks computed; their outcomes come in this order, while others still compute."""
+        tasks = list(islice((t for t in expected if not self._has(t)), AHEAD * self._count))
+        if not tasks:
+            return
+        self.trim()
+        size = -(-len(tasks) // (PARTS * self._count))
+        parts = [tasks[start : start + size] for start in range(0, len(tasks), size)]
+        outcomes = self._parallel([self._call(part) for part in parts])
+        pairs = (
+            zip(part, self._replays(kept), strict=True)
+            for part, kept in zip(parts, outcomes, strict=True)
+        )
+        self._coming = chain.from_iterable(pairs)
+
+    def _replays(self, kept: Sequence[Kept]) -> list[Replay]:
+        mapped = map_away(kept[0].path)
+        self._maps.add(mapped)
+        return [Replay(one.asked, one.loss, partial(self._take, one, mapped)) for one in kept]
+
+    def _take(self, kept: Kept, mapped: mmap) -> Computed:
+        self.looked()
+        return kept.take(mapped)
 
 
 @contextmanager

@@ -203,12 +203,20 @@ class World:
             if task is not None:
                 yield task
 
-    def _note_coming(self, node: Node, message: Out) -> None:
-        announced, piece = self._coming.get(node.name, (None, None))
-        if message.leaf == "round":
-            self._coming[node.name] = (message, piece)
-        elif message.leaf == "knowledge":
-            self._coming[node.name] = (announced, message)
+    def _foresee(self, sent: list[tuple[Node, Out]], *, fresh: bool) -> None:
+        """Note what is sent; have a fresh round computed while it is still on air."""
+        if self._workers is None:
+            return
+        for node, message in sent:
+            if not node.up:
+                continue
+            announced, piece = self._coming.get(node.name, (None, None))
+            if message.leaf == "round":
+                self._coming[node.name] = (message, piece)
+            elif message.leaf == "knowledge":
+                self._coming[node.name] = (announced, message)
+        if fresh:
+            self._workers.ahead(self._expected)
 
     # Messages: every one goes over the radio of the device that it concerns.
 
@@ -221,15 +229,23 @@ class World:
             self._act(self.aggregator.receive_out(message, self.env.now))
 
     def _act(self, outs: list[Out]) -> None:
-        if self.aggregator.number != self._number:
+        fresh = self.aggregator.number != self._number
+        if fresh:
             self._number, self._opened_s = self.aggregator.number, self.env.now
-        for message in map(Out.light, outs):
+        everyone = list(self._kit.devices)
+        sent = [
+            (self.nodes[name], message)
+            for message in map(Out.light, outs)
+            for name in ([message.device] if message.device else everyone)
+        ]
+        self._foresee(sent, fresh=fresh)
+        for node, message in sent:
             if message.retain:
                 self._retained = message
-            names = [message.device] if message.device else list(self._kit.devices)
-            for name in names:
-                self._down(self.nodes[name], message)
+            self._down(node, message)
         if self.aggregator.job is not None:
+            if self._workers is not None:
+                self._workers.trim()
             self.aggregator.job.run()
             self._act(self.aggregator.finish(self.env.now))
         self._timer.set(self.aggregator.next_tick_s)
@@ -237,8 +253,6 @@ class World:
     def _down(self, node: Node, message: Out) -> None:
         if not node.up:
             return
-        if self._workers is not None:
-            self._note_coming(node, message)
         session, opened_s = node.session, self._opened_s
 
         def deliver() -> None:
@@ -307,6 +321,8 @@ class World:
         if close.round % every and close.round != last:
             return
         for name, device in kit.devices.items():
+            if self._workers is not None:
+                self._workers.looked()
             saved = self.nodes[name].saved
             evaluator = self._test[device.bundle.id]
             accuracy = evaluator.accuracy(saved.state, saved.memory, self._counts[name])

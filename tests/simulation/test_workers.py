@@ -139,7 +139,7 @@ def test_outcomes_lie_in_files_that_go_with_who_looks_at_them(task: Any) -> None
         workers._begin([replace(asked, theta=asked.theta.copy())])
         jobs = [workers.job(asked, lambda: [other]), workers.job(other, list)]
         thetas = [job.theta for job in jobs]
-        workers._trim()
+        workers.trim()
         assert not list(samples.glob("outcomes-*"))
         for theta, job, one in zip(thetas, jobs, due, strict=True):
             np.testing.assert_array_equal(theta, one.theta)
@@ -157,6 +157,28 @@ def test_outcomes_lie_in_files_that_go_with_who_looks_at_them(task: Any) -> None
         del thetas, theta
         gc.collect()
         assert len(workers._maps) == 0
+
+
+def test_what_is_begun_ahead_is_computed_once(task: Any) -> None:
+    asked, _, bundles, samples = task
+    other = replace(asked, device=replace(asked.device, name="e"))
+    calls: list[int] = []
+
+    def counted(parts: Any) -> Any:
+        parts = list(parts)
+        calls.append(sum(len(part[1][1]) for part in parts))
+        return iter(joblib.Parallel(n_jobs=1)(parts))
+
+    workers = Workers(counted, 1, bundles, samples)  # type: ignore[arg-type]
+    workers.ahead(lambda: [asked])
+    workers.ahead(lambda: [asked, other])
+    assert calls == [1, 1]
+    workers.ahead(lambda: [asked, other])
+    workers.job(other, list)
+    workers.job(asked, list)
+    assert calls == [1, 1]
+    workers.job(asked, list)
+    assert calls == [1, 1, 1]
 
 
 def test_tasks_of_others_are_computed_along_and_not_again(task: Any) -> None:
