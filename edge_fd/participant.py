@@ -134,9 +134,8 @@ class Participant:
 
     def task(self, facts: Round, knowledge: Knowledge | None) -> Task:
         """What this device computes when it is asked for a round now."""
-        facts = replace(
-            facts, seed=self._seed, acknowledged=self._acknowledged, buffered=self._buffered
-        )
+        acknowledged = max(self._acknowledged, facts.acknowledged)
+        facts = replace(facts, seed=self._seed, acknowledged=acknowledged, buffered=self._buffered)
         device = replace(self._device, memory=self.saved.memory)
         return Task(self._method, device, facts, knowledge, self.state.theta)
 

@@ -26,6 +26,25 @@ KEEPALIVE_S = 60.0
 """A broker notices a silent device after one and a half of these (MQTT 3.1.1, 3.1.2.10)."""
 
 
+@dataclass
+class Coming:
+    """What is on its way to a device, or has arrived."""
+
+    announced: Out | None = None
+    piece: Out | None = None
+    accepted: int = 0
+    """Round of the last contribution of this life that was accepted."""
+
+    def note(self, message: Out) -> None:
+        """A message to the device is sent."""
+        if message.leaf == "round":
+            self.announced = message
+        elif message.leaf == "knowledge":
+            self.piece = message
+        elif message.leaf == "receipt" and message.frame.meta.get("verdict") == "accepted":
+            self.accepted = message.frame.round
+
+
 @dataclass(frozen=True)
 class Power:
     """What a device is powered by and when it is up; None: always, for ever."""
@@ -107,17 +126,19 @@ class Node:
             self._participant.sent(self._env.now)
             self._timer.set(self._participant.next_tick_s)
 
-    def foresee(self, announced: Out, piece: Out | None) -> Task | None:
-        """What it will compute once it has these two; None where it will not, or is busy."""
-        number = announced.frame.round
-        after, _, indices = messages.read_announce(announced.frame)
+    def foresee(self, coming: Coming) -> Task | None:
+        """What it will compute once it has all of this; None where it will not, or is busy."""
+        if coming.announced is None:
+            return None
+        number = coming.announced.frame.round
+        after, _, indices = messages.read_announce(coming.announced.frame)
+        piece = coming.piece
         found = 0 if piece is None else piece.frame.round
         busy = self._job is not None and self._job.is_alive
         if not self.up or busy or self._saved.done >= number or found != after:
             return None
-        return self._participant.task(
-            Round(number, indices, after=after), None if piece is None else piece.piece
-        )
+        facts = Round(number, indices, after=after, acknowledged=coming.accepted)
+        return self._participant.task(facts, None if piece is None else piece.piece)
 
     def spend(self, number: int, **joules: float) -> None:
         """Draw energy, charged to a round; an empty battery ends the device."""

@@ -31,7 +31,7 @@ from edge_fd.run_folder import Run, RunFolder, load_run
 from edge_fd.scenario import Scenario
 from edge_fd.simulation.cells import Cells, build_cells
 from edge_fd.simulation.lives import build_lives
-from edge_fd.simulation.node import KEEPALIVE_S, Node, Power
+from edge_fd.simulation.node import KEEPALIVE_S, Coming, Node, Power
 from edge_fd.simulation.radio import Flight, Radio
 from edge_fd.simulation.reach import check_reach, found_nobody
 from edge_fd.simulation.timer import Timer
@@ -118,7 +118,7 @@ class World:
             if device.private.y is not None
         }
         self._lost: Counter[str] = Counter()
-        self._coming: dict[str, tuple[Out | None, Out | None]] = {}
+        self._coming: dict[str, Coming] = {}
         self.recorder = self._build_recorder(run_folder, on_round)
         self.aggregator = self._build_aggregator()
         self._timer = Timer(self.env, self._tick)
@@ -198,8 +198,8 @@ class World:
 
     def _expected(self) -> Iterator[Task]:
         """What the devices that were sent an announcement will compute, unless they miss it."""
-        for name, (announced, piece) in self._coming.items():
-            task = None if announced is None else self.nodes[name].foresee(announced, piece)
+        for name, coming in self._coming.items():
+            task = self.nodes[name].foresee(coming)
             if task is not None:
                 yield task
 
@@ -208,13 +208,8 @@ class World:
         if self._workers is None:
             return
         for node, message in sent:
-            if not node.up:
-                continue
-            announced, piece = self._coming.get(node.name, (None, None))
-            if message.leaf == "round":
-                self._coming[node.name] = (message, piece)
-            elif message.leaf == "knowledge":
-                self._coming[node.name] = (announced, message)
+            if node.up:
+                self._coming.setdefault(node.name, Coming()).note(message)
         if fresh:
             self._workers.ahead(self._expected)
 
@@ -297,6 +292,7 @@ class World:
             self._down(node, self._retained)
 
     def _died(self, name: str, topic: str, will: bytes) -> None:
+        self._coming.pop(name, None)
         self._radio.leave(name, "battery" if self.nodes[name].empty else "off")
 
         def tell() -> None:

@@ -234,6 +234,24 @@ def test_a_task_is_sent_without_samples_and_computed_with_its_own(task: Any) -> 
             np.testing.assert_array_equal(found.proxy.x, proxy.x)
 
 
+def test_nothing_is_computed_twice_where_nothing_is_lost(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Receipts are still on air when the next round is announced, and count already."""
+    begun: list[tuple[str, int]] = []
+    call = Workers._call
+
+    def counted(self: Workers, part: Any) -> Any:
+        begun.extend((task.device.name, task.round.number) for task in part)
+        return call(self, part)
+
+    monkeypatch.setattr(Workers, "_call", counted)
+    scenario = tiny.scenario(channel=RADIO)
+    simulate(scenario, tiny.path(), bundles=tiny.folder / "bundles", workers=2)
+    devices = [f"d-{number:02}" for number in range(3)]
+    assert sorted(begun) == [(name, number) for name in devices for number in (1, 2, 3)]
+
+
 @pytest.mark.parametrize("labels", [True, False])
 def test_samples_come_back_from_the_shelf_as_they_were(tmp_path: Path, *, labels: bool) -> None:
     rng = np.random.default_rng(0)
