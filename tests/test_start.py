@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("torch", reason="bundles are made with torch")
 
+from edge_fd import cli
+
 SCENARIO = """
 name = "start"
 [data]
@@ -58,8 +60,7 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scenario whose run in ``runs/`` beside it was made with torch there."""
     path = tmp_path_factory.mktemp("start") / "start.toml"
     path.write_text(SCENARIO)
-    arguments = ["run", str(path), "--out", str(path.parent / "runs")]
-    subprocess.run([sys.executable, "-m", "edge_fd", *arguments], check=True, capture_output=True)
+    assert cli.main(["run", str(path), "--out", str(path.parent / "runs")]) == 0
     return path
 
 

@@ -17,7 +17,7 @@ pytest.importorskip("torch", reason="bundles are made with torch, of the extra '
 
 from deployment.field import Process, free_port, hashes
 
-from edge_fd import Scenario, load_run, simulate
+from edge_fd import Scenario, cli, load_run, simulate
 from edge_fd.desk import Job
 from edge_fd.knowledge import Knowledge
 from edge_fd.methods import Round, Server
@@ -47,15 +47,10 @@ def said(verb: str) -> str:
 
 
 def run(command: str, folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *command.replace("edge-fd", "edge_fd", 1).split()],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(str(folder))
+        assert cli.main(command.split()[1:]) == 0
 
 
 def test_the_simulation_compares_it_with_another_method(folder: Path) -> None:

@@ -171,7 +171,7 @@ def test_only_an_unrolled_student_is_large() -> None:
                 step.inference_graph(build(student, shape, 6, seed=0), input_shape=shape)
             ).graph.input
         ]
-        for student, shape in {"mlp": (9, 128), "har_cnn": (9, 128), "gru": (9, 128)}.items()
+        for student, shape in {"mlp": (9, 128), "har_cnn": (9, 128), "gru": (9, 32)}.items()
     }
     assert inputs == {"mlp": ["x"], "har_cnn": ["x"], "gru": ["theta", "x"]}
 
