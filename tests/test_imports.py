@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 import pytest
 
+from edge_fd.methods import METHODS, WRAPPERS
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -295,6 +297,14 @@ def test_a_device_process_loads_nothing_heavy() -> None:
     assert "devices.student" in names
     assert "edge_fd.session" in names
     assert loaded_after(names, among=HEAVY) == []
+
+
+def test_a_device_process_reads_no_method_but_its_own() -> None:
+    named = tuple(f"edge_fd.methods.{name}" for name in (*METHODS, *WRAPPERS))
+    assert set(named) <= set(modules())
+    assert loaded_after(["edge_fd.node"], among=named) == []
+    own = ["edge_fd.methods.local", "edge_fd.methods.dsfl"]  # all train as local does
+    assert loaded_after(["edge_fd.node", own[1]], among=named) == own
 
 
 def test_importing_a_package_is_cheap() -> None:

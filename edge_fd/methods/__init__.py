@@ -22,49 +22,68 @@ alu       exchange after some local rounds only
 
 from __future__ import annotations
 
-import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_fd.errors import UnknownNameError, UsageError
-from edge_fd.methods.alu import ALU
 from edge_fd.methods.base import Device, Method, Round, Server, configure
-from edge_fd.methods.cfd import CFD
-from edge_fd.methods.dsfl import DSFL
-from edge_fd.methods.fd import FD
-from edge_fd.methods.fedakd import FedAKD
-from edge_fd.methods.fedavg import FedAvg
-from edge_fd.methods.feddf import FedDF
-from edge_fd.methods.fedgkd import FedGKD
-from edge_fd.methods.fedmd import FedMD
-from edge_fd.methods.fedntd import FedNTD
-from edge_fd.methods.fedproto import FedProto
-from edge_fd.methods.fedprox import FedProx
-from edge_fd.methods.local import Local
 
-METHODS: Mapping[str, type[Method]] = MappingProxyType(
-    {
-        cls.name: cls
-        for cls in (
-            Local,
-            FedAvg,
-            FedProx,
-            FedNTD,
-            FedGKD,
-            FedDF,
-            FD,
-            FedProto,
-            FedMD,
-            FedAKD,
-            DSFL,
-            CFD,
-        )
-    }
-)
-WRAPPERS: Mapping[str, type[ALU]] = MappingProxyType({"alu": ALU})
+if TYPE_CHECKING:
+    from edge_fd.methods.alu import ALU
+    from edge_fd.methods.cfd import CFD
+    from edge_fd.methods.dsfl import DSFL
+    from edge_fd.methods.fd import FD
+    from edge_fd.methods.fedakd import FedAKD
+    from edge_fd.methods.fedavg import FedAvg
+    from edge_fd.methods.feddf import FedDF
+    from edge_fd.methods.fedgkd import FedGKD
+    from edge_fd.methods.fedmd import FedMD
+    from edge_fd.methods.fedntd import FedNTD
+    from edge_fd.methods.fedproto import FedProto
+    from edge_fd.methods.fedprox import FedProx
+    from edge_fd.methods.local import Local
+
+
+_METHODS = {
+    "local": "Local",
+    "fedavg": "FedAvg",
+    "fedprox": "FedProx",
+    "fedntd": "FedNTD",
+    "fedgkd": "FedGKD",
+    "feddf": "FedDF",
+    "fd": "FD",
+    "fedproto": "FedProto",
+    "fedmd": "FedMD",
+    "fedakd": "FedAKD",
+    "dsfl": "DSFL",
+    "cfd": "CFD",
+}
+_WRAPPERS = {"alu": "ALU"}
+
+
+class _Classes(Mapping[str, type[Any]]):
+    """Classes by the name of their file, which is read when it is asked for: a board wants one."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = names
+
+    def __getitem__(self, name: str) -> type[Any]:
+        attribute = self._names[name]
+        found: type[Any] = getattr(import_module(f"{__name__}.{name}"), attribute)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+METHODS: Mapping[str, type[Method]] = _Classes(_METHODS)
+WRAPPERS: Mapping[str, type[ALU]] = _Classes(_WRAPPERS)
 
 __all__ = [
     "ALU",
@@ -89,6 +108,13 @@ __all__ = [
     "create",
     "find",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for key, found in {**_METHODS, **_WRAPPERS}.items():
+        if found == name:
+            return _Classes({key: name})[key]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def create(name: str, settings: Mapping[str, Any] | None = None) -> Method:
@@ -125,7 +151,7 @@ def _own(path: str) -> type[Method]:
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)  # appended, so that nothing of the user's hides an installed package
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        found = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(
             f"method {path!r} cannot be loaded ({error}); give package.module:Class, installed"
