@@ -10,8 +10,8 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from mmap import ACCESS_READ, mmap
+from functools import lru_cache, partial
+from mmap import ACCESS_READ, PAGESIZE, mmap
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
@@ -45,7 +45,7 @@ class Shelf:
 class Kept:
     """An outcome in a file of several: what virtual time needs of it, and where the rest is.
 
-    ``spans`` are first and last byte of its pickle and of each array's data.
+    ``spans`` are first and last byte of its pickle and of each large array's data.
     """
 
     asked: tuple[tuple[Kind, Work], ...]
@@ -54,7 +54,7 @@ class Kept:
     spans: tuple[tuple[int, int], ...]
 
     def take(self, mapped: mmap) -> Computed:
-        """Return the outcome; its arrays are read-only and lie in the file that is ``mapped``."""
+        """Return the outcome; its large arrays lie, read-only, in the file that is ``mapped``."""
         view = memoryview(mapped)
         pickled, *buffers = (view[start:end] for start, end in self.spans)
         outcome: Computed = pickle.loads(  # noqa: S301 - written below, in our own folder
@@ -68,12 +68,22 @@ def keep(outcomes: Iterable[Computed], folder: str) -> list[Kept]:
     kept = []
     with NamedTemporaryFile(dir=folder, prefix="outcomes-", delete=False) as file:
         for outcome in outcomes:
-            buffers: list[pickle.PickleBuffer] = []
-            pickled = pickle.dumps(outcome, pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
-            parts: list[bytes | memoryview] = [pickled, *(buffer.raw() for buffer in buffers)]
+            large: list[memoryview] = []
+            pickled = pickle.dumps(
+                outcome, pickle.HIGHEST_PROTOCOL, buffer_callback=partial(_stays, large)
+            )
+            parts: list[bytes | memoryview] = [pickled, *large]
             spans = tuple(_append(file, data) for data in parts)
             kept.append(Kept(outcome.asked, outcome.loss, file.name, spans))
     return kept
+
+
+def _stays(large: list[memoryview], buffer: pickle.PickleBuffer) -> bool:
+    """Whether an array stays in the pickle: a look at a small one would bring in the large ones."""
+    data = buffer.raw()
+    if data.nbytes >= PAGESIZE:
+        large.append(data)
+    return data.nbytes < PAGESIZE
 
 
 def map_away(path: str) -> mmap:
