@@ -227,11 +227,10 @@ class World:
         fresh = self.aggregator.number != self._number
         if fresh:
             self._number, self._opened_s = self.aggregator.number, self.env.now
-        everyone = list(self._kit.devices)
         sent = [
             (self.nodes[name], message)
             for message in map(Out.light, outs)
-            for name in ([message.device] if message.device else everyone)
+            for name in ([message.device] if message.device else self._kit.devices)
         ]
         self._foresee(sent, fresh=fresh)
         for node, message in sent:
