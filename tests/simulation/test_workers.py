@@ -159,17 +159,22 @@ def test_outcomes_lie_in_files_that_go_with_who_looks_at_them(task: Any) -> None
         assert len(workers._maps) == 0
 
 
-def test_what_is_begun_ahead_is_computed_once(task: Any) -> None:
-    asked, _, bundles, samples = task
-    other = replace(asked, device=replace(asked.device, name="e"))
-    calls: list[int] = []
+def counting(calls: list[int]) -> Any:
+    """Compute here; ``calls`` takes the number of tasks of each call."""
 
     def counted(parts: Any) -> Any:
         parts = list(parts)
         calls.append(sum(len(part[1][1]) for part in parts))
         return iter(joblib.Parallel(n_jobs=1)(parts))
 
-    workers = Workers(counted, 1, bundles, samples)  # type: ignore[arg-type]
+    return counted
+
+
+def test_what_is_begun_ahead_is_computed_once(task: Any) -> None:
+    asked, _, bundles, samples = task
+    other = replace(asked, device=replace(asked.device, name="e"))
+    calls: list[int] = []
+    workers = Workers(counting(calls), 1, bundles, samples)
     workers.ahead(lambda: [asked])
     workers.ahead(lambda: [asked, other])
     assert calls == [1, 1]
@@ -185,13 +190,7 @@ def test_tasks_of_others_are_computed_along_and_not_again(task: Any) -> None:
     asked, _, bundles, samples = task
     other = replace(asked, device=replace(asked.device, name="e"))
     calls: list[int] = []
-
-    def counted(parts: Any) -> Any:
-        parts = list(parts)
-        calls.append(sum(len(part[1][1]) for part in parts))
-        return joblib.Parallel(n_jobs=1)(parts)
-
-    workers = Workers(counted, 1, bundles, samples)  # type: ignore[arg-type]
+    workers = Workers(counting(calls), 1, bundles, samples)
     workers.job(asked, lambda: [asked, other])
     workers.job(other, list)
     assert calls == [2]
