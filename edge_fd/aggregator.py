@@ -247,6 +247,8 @@ class Aggregator:
             elif isinstance(action, rounds.TurnAway):
                 outs.append(self._turn_away(action))
             elif isinstance(action, Close):
+                oldest = action.round - self._plan.reach
+                self._admitted = {k: v for k, v in self._admitted.items() if k[1] >= oldest}
                 self._watcher.closed(action, opened_s=action.opened_s, now_s=now_s)
             elif isinstance(action, rounds.Fuse):
                 outs += self._fuse(action, now_s)
@@ -265,8 +267,6 @@ class Aggregator:
             knowledge = self._knowledge_in(name, action.round - action.staleness.get(name, 0), raw)
             if knowledge is not None:
                 uploads[name] = knowledge
-        oldest = self.number - self._plan.reach
-        self._admitted = {at: kept for at, kept in self._admitted.items() if at[1] >= oldest}
         self._job_round = action.round
         self.job = self._job(uploads, action.staleness)
         return []

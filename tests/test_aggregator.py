@@ -168,6 +168,29 @@ def test_two_contributions_of_one_device_at_once_are_told_apart_without_their_by
     assert [at[2] for at in found[:3]] == [at[2] for at in found[3:]]
 
 
+def test_what_failed_rounds_admitted_is_forgotten() -> None:
+    me = opened(Tape(), plan=replace(PLAN, rounds=5))
+    held = []
+    for number in range(1, 5):
+        send(me, "a", upload("a", number), 11.0 * (number - 1) + 1.0)
+        held.append(len(me._admitted))
+        me.tick(11.0 * number)
+    assert me.number == 5
+    assert max(held) <= 2
+
+
+def test_the_frames_of_all_who_are_sent_the_outcome_share_its_arrays() -> None:
+    me = opened(Tape())
+    for name in "abc":
+        send(me, name, upload(name))
+    pieces = [made for made in fuse(me) if made.frame.kind == "label_table"]
+    assert len(pieces) == 3
+    for made in pieces:
+        fused = me.outcome.fused.of(made.device)
+        assert fused is not None
+        assert np.shares_memory(made.frame.arrays["table"], fused.value)
+
+
 def test_a_run_from_birth_to_end() -> None:
     tape = Tape()
     me = aggregator(tape)
