@@ -113,7 +113,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     for key, found in {**_METHODS, **_WRAPPERS}.items():
         if found == name:
-            return _Classes({key: name})[key]
+            return getattr(import_module(f"{__name__}.{key}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
